@@ -1,0 +1,205 @@
+//! Where calls are delivered, and the table of all kinds of destination.
+//!
+//! Invariant: a destination knows its remote system and nothing of the store or of retry policy. It answers one
+//! [`Outcome`] for each record, and the engine decides what follows.
+
+pub mod salesforce;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::model::CallKey;
+use crate::problem::Problem;
+use crate::redact::RedactedCall;
+
+/// One kind of destination.
+pub struct DestinationKind {
+    pub name: &'static str,
+    pub about: &'static str,
+}
+
+/// Every kind of destination, in the order in which help and docs list them.
+pub const DESTINATIONS: &[DestinationKind] = &[salesforce::KIND];
+
+/// A record of the remote system that stands for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Person {
+    /// e.g. `Contact` or `Lead`.
+    pub object: String,
+    pub id: String,
+}
+
+/// One record that was considered in a match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub object: String,
+    pub id: String,
+    /// When the record was last changed, as the remote system tells.
+    pub modified_at: Option<String>,
+    /// Why it was or was not taken, in a few words: "most recently modified Contact", "converted lead, stands for 003…".
+    pub remark: String,
+}
+
+/// The decision which person a call belongs to, with everything that led to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Match {
+    pub verdict: Verdict,
+    /// The rule that decided, as the docs name it, e.g. `contact-by-email`, `lead-by-email`, `converted-lead`.
+    pub rule: String,
+    /// The best [`CANDIDATES_MAX`] candidates, the chosen one first.
+    pub candidates: Vec<Candidate>,
+    /// How many there were in all.
+    pub candidates_total: usize,
+}
+
+/// How many candidates of one match are kept.
+pub const CANDIDATES_MAX: usize = 10;
+
+/// What a match came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Found(Person),
+    NoEmail,
+    NoMatch,
+    /// Several match and the configured rule is to skip.
+    Ambiguous,
+}
+
+/// Fields of a remote record by their remote names. Never holds a null.
+pub type Record = Map<String, Value>;
+
+/// What a call becomes at this destination.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapped {
+    /// e.g. `Task`.
+    pub object: String,
+    /// For a new record.
+    pub create: Record,
+    /// For an existing one: `create` less what may be set only once.
+    pub update: Record,
+    /// What was cut or left out on the way, for `why`.
+    pub notes: Vec<String>,
+}
+
+/// How one record is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Insert with the identity in it; an existing one is told apart by the destination, never doubled.
+    Create,
+    /// Change the record with this remote id.
+    Update { remote_id: String },
+}
+
+/// One record to write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    pub key: CallKey,
+    pub object: String,
+    pub operation: Operation,
+    pub record: Record,
+}
+
+/// A record found at the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing {
+    pub remote_id: String,
+    /// True if it was made by the script that ran before and does not carry our identity yet.
+    pub adopted: bool,
+    /// The person it stands on, if the remote told.
+    pub person_id: Option<String>,
+}
+
+/// What one try came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The record stands there. `created` is false where it was there already.
+    Delivered { remote_id: String, created: bool },
+    /// A record with this identity exists (remote id if told) but its content is not what was sent: update it.
+    Exists { remote_id: String },
+    /// Nothing was written; try again. `smaller`: in a smaller batch, because a neighbour may be the cause.
+    Retry { after: Option<Duration>, problem: Problem, smaller: bool },
+    /// The person that the record points at is gone, merged or converted: match again, then try once more.
+    Rematch { problem: Problem },
+    /// This record will never be taken as it is: a person must look.
+    Reject { problem: Problem },
+    /// It may or may not have been written. `settled`: the remote has certainly finished with the request, so a look-up
+    /// now is conclusive; otherwise it may still commit.
+    Unknown { problem: Problem, settled: bool },
+    /// The destination as a whole cannot take anything until somebody acts.
+    Hold { problem: Problem },
+}
+
+/// What is known of a destination once it has been prepared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether the remote system itself refuses a second record with the same identity.
+    pub unique_key: bool,
+    /// Things a person should know but that stop nothing.
+    pub warnings: Vec<String>,
+}
+
+/// A remote system that takes records of calls.
+///
+/// The methods that ask (`prepare`, `match_people`, `look_up`, `adoptable`) answer `Err` with `Retry` or `Hold` for the
+/// whole question. Every method that answers for several items answers in the order of the items, one each.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// The configured name, e.g. `salesforce`.
+    fn name(&self) -> &str;
+
+    /// Logs in and reads what the remote offers. Called before anything else; cheap when called again.
+    async fn prepare(&self) -> Result<Readiness, Outcome>;
+
+    /// Most records in one `write`.
+    fn batch_max(&self) -> usize;
+
+    /// Finds the person of each call.
+    async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome>;
+
+    /// Makes a person for a call that matched nobody, where configured. The engine serialises this per e-mail address and
+    /// matches again before it repeats.
+    async fn create_person(&self, call: &RedactedCall) -> Outcome;
+
+    /// Whether `create_person` is configured.
+    fn creates_people(&self) -> bool;
+
+    /// The record that `call` becomes; pure. `Err` is a rejection of this call.
+    fn map(&self, call: &RedactedCall, person: &Person) -> Result<Mapped, Problem>;
+
+    /// The records that already carry these calls' identity, by call key.
+    async fn look_up(&self, calls: &[&RedactedCall]) -> Result<HashMap<CallKey, Existing>, Outcome>;
+
+    /// Records that an earlier script made for calls of `date`: session id to record. Empty where adoption is off.
+    async fn adoptable(&self, date: Date) -> Result<HashMap<String, Existing>, Outcome>;
+
+    /// The fields that mark an adopted record as ours.
+    fn adoption_stamp(&self, call: &RedactedCall) -> Record;
+
+    /// The calendar date of the call in the configured zone, for `adoptable`, reports and CSV.
+    fn call_date(&self, call: &RedactedCall) -> Option<Date>;
+
+    /// Writes up to `batch_max` records of one operation kind in one request; one outcome each, in order.
+    async fn write(&self, writes: &[Write]) -> Vec<Outcome>;
+
+    /// Where a person can look at the record, if the remote has such a page.
+    fn link(&self, remote_id: &str) -> Option<String>;
+
+    /// Requests to the remote so far, and its own count of used and allowed ones if it told.
+    fn usage(&self) -> Usage;
+}
+
+/// How much of the remote's allowance was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Requests that this process made.
+    pub requests: u64,
+    /// The remote's own count in its window and its limit.
+    pub remote_used: Option<u64>,
+    pub remote_max: Option<u64>,
+}

@@ -1,0 +1,10 @@
+//! What a call is, in the field's own words: no I/O and no vendor's names.
+//!
+//! Invariant: nothing here reads a clock, a file or the network, and no type that can hold a person's data
+//! prints it through `Debug`.
+
+mod call;
+mod key;
+
+pub use call::{Action, Call, Direction, Insights, Party, Role, Turn, same_text};
+pub use key::{CallKey, Digest, Revision};

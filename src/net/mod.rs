@@ -1,0 +1,128 @@
+//! HTTP to the outside: one client, deadlines on everything, capped answers, errors that tell whether the request can
+//! have had an effect.
+//!
+//! Invariant: nothing outside this folder makes a connection. No error holds a header, a body or a query string.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+/// Largest answer that is read, in bytes. A Salesforce query page of 2,000 rows with long descriptions stays below.
+pub const RESPONSE_BYTES_MAX: usize = 80 * 1024 * 1024;
+/// How long a connection may take to open.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle pooled connection is kept; below the peer's own limit, so that it is we who close.
+pub const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// A request that did not end in an HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// No connection was made: the request had no effect.
+    #[error("no connection to {host}: {cause}")]
+    NotSent { host: String, cause: String },
+    /// The request left, or may have left, and no whole answer came back: its effect is unknown.
+    #[error("no answer from {host}: {cause}")]
+    Unanswered { host: String, cause: String },
+}
+
+/// Sends one request and reads the whole answer. The seam where tests put a network of their own.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// `deadline` bounds the whole exchange, body included.
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        deadline: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError>;
+}
+
+/// The real network.
+#[derive(Clone)]
+pub struct HttpTransport {
+    client: reqwest::Client,
+}
+
+impl HttpTransport {
+    /// Follows no redirects: each would carry credentials to a host that nobody named.
+    pub fn new() -> Result<HttpTransport, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(HttpTransport { client })
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        deadline: Duration,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let host = request.uri().authority().map_or_else(String::new, |a| a.to_string());
+        let request = reqwest::Request::try_from(request)
+            .map_err(|error| TransportError::NotSent { host: host.clone(), cause: root_cause(&error.without_url()) })?;
+        match tokio::time::timeout(deadline, self.exchange(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(Failure::Client(error))) if error.is_connect() || error.is_builder() => {
+                Err(TransportError::NotSent { host, cause: root_cause(&error.without_url()) })
+            }
+            Ok(Err(Failure::Client(error))) => {
+                Err(TransportError::Unanswered { host, cause: root_cause(&error.without_url()) })
+            }
+            Ok(Err(Failure::TooLarge)) => Err(TransportError::Unanswered {
+                host,
+                cause: format!("the answer is larger than {RESPONSE_BYTES_MAX} bytes"),
+            }),
+            Err(_) => {
+                Err(TransportError::Unanswered { host, cause: format!("no answer within {} s", deadline.as_secs()) })
+            }
+        }
+    }
+}
+
+enum Failure {
+    Client(reqwest::Error),
+    TooLarge,
+}
+
+impl HttpTransport {
+    async fn exchange(&self, request: reqwest::Request) -> Result<http::Response<Bytes>, Failure> {
+        let mut response = self.client.execute(request).await.map_err(Failure::Client)?;
+        let mut whole = http::Response::new(Bytes::new());
+        *whole.status_mut() = response.status();
+        *whole.headers_mut() = response.headers().clone();
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(Failure::Client)? {
+            if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
+                return Err(Failure::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        *whole.body_mut() = body.freeze();
+        Ok(whole)
+    }
+}
+
+/// The innermost cause of an error: the outer ones only repeat where it happened.
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut current = error;
+    while let Some(next) = current.source() {
+        current = next;
+    }
+    current.to_string()
+}
+
+/// Whether plain http to this host is acceptable: only on this machine.
+pub fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

@@ -1,0 +1,7 @@
+//! Session files in an object store or a folder.
+use super::SourceKind;
+pub const KIND: SourceKind = SourceKind {
+    name: "object_store",
+    schemes: &["s3://", "file://"],
+    about: "session exports in S3, an S3-compatible store or a folder",
+};
