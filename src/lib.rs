@@ -9,4 +9,5 @@ pub mod model;
 pub mod net;
 pub mod problem;
 pub mod redact;
+pub mod sim;
 pub mod sources;
