@@ -19,6 +19,8 @@ mod insights;
 mod keys;
 mod listing;
 mod repair;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tools;
 mod turns;
