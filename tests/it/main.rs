@@ -1,1 +1,5 @@
+//! The integration tests, in one binary: one file a promise, helpers in `support`.
 
+mod object_store_answers;
+mod object_store_source;
+mod support;

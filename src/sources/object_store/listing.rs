@@ -13,7 +13,6 @@ use crate::sources::RawRef;
 struct ListBucketResult {
     #[serde(default)]
     encoding_type: Option<String>,
-    #[serde(default)]
     is_truncated: bool,
     #[serde(default)]
     next_continuation_token: Option<String>,
@@ -40,6 +39,9 @@ pub(super) struct Page {
 /// Reads a page of the listing of `bucket`; `Err` says why it is not one. Folder markers are left out.
 pub(super) fn read(bucket: &str, body: &[u8]) -> Result<Page, String> {
     let text = std::str::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
+    if !text.contains("<ListBucketResult") {
+        return Err("it is something else".to_owned());
+    }
     let result: ListBucketResult =
         quick_xml::de::from_str(text).map_err(|error| crate::problem::scrub(&error.to_string()))?;
     let encoded = result.encoding_type.as_deref() == Some("url");
@@ -87,7 +89,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_page_is_refused() {
-        assert!(read("calls", b"<html><body>hello</body>").is_err());
+        assert!(read("calls", b"<html><body>hello</body></html>").is_err());
+        assert!(read("calls", b"<ListBucketResult></ListBucketResult>").is_err());
         assert!(read("calls", b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>").is_err());
     }
 }
