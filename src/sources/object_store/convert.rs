@@ -104,13 +104,13 @@ fn call(settings: &Settings, fields: &Fields<'_>, notes: &mut Notes) -> Result<C
         }
     }
     if let Some(value) = fields.get("tool_calls") {
-        call.actions = tools::read(*value, zone, notes);
+        call.actions = tools::read(value, zone, notes);
     }
     if call.caller.name.is_none() {
         call.caller.name = call.actions.iter().find_map(|action| action.customer_name.clone());
     }
     if let Some(value) = fields.get("transcript") {
-        call.turns = turns::read(*value, zone, notes);
+        call.turns = turns::read(value, zone, notes);
     }
     call.extra = extra(fields);
     Ok(call)
@@ -118,7 +118,7 @@ fn call(settings: &Settings, fields: &Fields<'_>, notes: &mut Notes) -> Result<C
 
 /// A field that is there and not null.
 fn present<'a>(fields: &Fields<'a>, name: &str) -> Option<Value<'a>> {
-    fields.get(name).copied().filter(|value| !value.is_null())
+    fields.get(name).filter(|value| !value.is_null())
 }
 
 fn session_id(fields: &Fields<'_>) -> Result<String, Refused> {
@@ -211,7 +211,7 @@ fn text_of(fields: &Fields<'_>, name: &str, notes: &mut Notes) -> Option<String>
 fn extra(fields: &Fields<'_>) -> BTreeMap<String, Box<RawValue>> {
     fields
         .iter()
-        .filter(|(name, _)| !PLACED.contains(&name.as_ref()))
-        .map(|(name, value)| (name.clone().into_owned(), value.0.to_owned()))
+        .filter(|(name, _)| !PLACED.contains(name))
+        .map(|(name, value)| (name.to_owned(), value.0.to_owned()))
         .collect()
 }

@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use super::repair;
-use super::wire::{Fields, FieldsOf, Value};
+use super::wire::{Fields, Value};
 use crate::problem::{self, Code};
 
 /// Why a document is not a session: its code and what is wrong, to be put behind the file's name.
@@ -50,9 +50,9 @@ fn parse(text: &str) -> Result<Fields<'_>, Refused> {
     if !text.trim_start().starts_with('{') {
         return Err(not_an_object(text));
     }
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<FieldsOf<'_>>();
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Fields<'_>>();
     let fields = match values.next() {
-        Some(Ok(fields)) => fields.0,
+        Some(Ok(fields)) => fields,
         Some(Err(error)) => return Err(not_json(&error)),
         None => return Err(refused(problem::RAW_EMPTY, "is empty")),
     };
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn documents_are_one_object_or_refused() {
         let check = |bytes: &[u8], expected: Result<usize, (Code, &str)>| {
-            let found = text_of(bytes).and_then(|text| with_fields(text, |fields, _| fields.len()));
+            let found = text_of(bytes).and_then(|text| with_fields(text, |fields, _| fields.iter().count()));
             match (found, expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected),
                 (Err(found), Err((code, part))) => {

@@ -13,17 +13,17 @@ const FIELD: &str = "discovered_signals";
 pub(super) fn read(fields: &Fields<'_>, notes: &mut Notes) -> Insights {
     let mut insights = Insights::default();
     let (mut needs, mut decision) = (None, None);
-    for (name, value) in fields {
-        match name.as_ref() {
-            "use_case" => insights.use_case = line(*value, name, notes),
-            "team_size" => insights.team_size = line(*value, name, notes),
-            "pain_points" => insights.pain_points = lines(*value, name, notes),
-            "integration_interest" => insights.integration_interest = interest(*value, name, notes),
-            "integration_needs" => needs = interest(*value, name, notes),
-            "timeline" => insights.timeline = line(*value, name, notes),
-            "decision_timeline" => decision = line(*value, name, notes),
+    for (name, value) in fields.iter() {
+        match name {
+            "use_case" => insights.use_case = line(value, name, notes),
+            "team_size" => insights.team_size = line(value, name, notes),
+            "pain_points" => insights.pain_points = lines(value, name, notes),
+            "integration_interest" => insights.integration_interest = interest(value, name, notes),
+            "integration_needs" => needs = interest(value, name, notes),
+            "timeline" => insights.timeline = line(value, name, notes),
+            "decision_timeline" => decision = line(value, name, notes),
             _ => {
-                if let Some(text) = other(*value, notes) {
+                if let Some(text) = other(value, notes) {
                     insights.other.insert(one_line(name), text);
                 }
             }

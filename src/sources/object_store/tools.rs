@@ -14,7 +14,7 @@ const FIELD: &str = "tool_calls";
 
 /// The actions of a list of tool calls.
 pub(super) fn read(value: Value<'_>, zone: &TimeZone, notes: &mut Notes) -> Vec<Action> {
-    let Some(items) = value.items() else {
+    let Some(items) = value.objects() else {
         if !value.is_null() {
             notes.wrong_type(FIELD, value.kind());
         }
@@ -22,9 +22,9 @@ pub(super) fn read(value: Value<'_>, zone: &TimeZone, notes: &mut Notes) -> Vec<
     };
     let mut actions = Vec::with_capacity(items.len());
     for item in items {
-        match item.fields() {
-            Some(fields) => actions.push(action(&fields, zone)),
-            None => notes.wrong_item(FIELD, item.kind()),
+        match item {
+            Ok(fields) => actions.push(action(&fields, zone)),
+            Err(kind) => notes.wrong_item(FIELD, kind),
         }
     }
     actions
@@ -33,10 +33,10 @@ pub(super) fn read(value: Value<'_>, zone: &TimeZone, notes: &mut Notes) -> Vec<
 fn action(fields: &Fields<'_>, zone: &TimeZone) -> Action {
     let tool = ["tool", "name"].iter().find_map(|name| line(fields, name)).unwrap_or_default();
     let mut action = Action { tool, ..Action::default() };
-    action.at = fields.get("timestamp").and_then(|value| time::read(*value, zone));
+    action.at = fields.get("timestamp").and_then(|value| time::read(value, zone));
     fill(&mut action, fields);
     if let Some(arguments) = fields.get("arguments") {
-        with_object(*arguments, |arguments| fill(&mut action, arguments));
+        with_object(arguments, |arguments| fill(&mut action, arguments));
     }
     action.succeeded = verdict(fields);
     action
@@ -61,7 +61,7 @@ fn verdict(fields: &Fields<'_>) -> Option<bool> {
     if let Some(result) = fields.get("result") {
         match result.boolean() {
             Some(verdict) => told.push(verdict),
-            None => told.extend(with_object(*result, told_in).unwrap_or_default()),
+            None => told.extend(with_object(result, told_in).unwrap_or_default()),
         }
     }
     if told.contains(&false) {
@@ -76,7 +76,7 @@ fn verdict(fields: &Fields<'_>) -> Option<bool> {
 }
 
 fn told_in(fields: &Fields<'_>) -> Vec<bool> {
-    ["success", "meeting_booked"].iter().filter_map(|name| fields.get(*name)?.boolean()).collect()
+    ["success", "meeting_booked"].iter().filter_map(|name| fields.get(name)?.boolean()).collect()
 }
 
 fn line(fields: &Fields<'_>, name: &str) -> Option<String> {

@@ -16,7 +16,7 @@ const TIMES: [&str; 3] = ["timestamp", "created_at", "time"];
 
 /// The turns of a transcript.
 pub(super) fn read(value: Value<'_>, zone: &TimeZone, notes: &mut Notes) -> Vec<Turn> {
-    let Some(items) = value.items() else {
+    let Some(items) = value.objects() else {
         if !value.is_null() {
             notes.wrong_type(FIELD, value.kind());
         }
@@ -24,19 +24,19 @@ pub(super) fn read(value: Value<'_>, zone: &TimeZone, notes: &mut Notes) -> Vec<
     };
     let mut turns = Vec::with_capacity(items.len());
     for item in items {
-        match item.fields() {
-            Some(fields) => turns.extend(turn(&fields, zone, notes)),
-            None => notes.wrong_item(FIELD, item.kind()),
+        match item {
+            Ok(fields) => turns.extend(turn(&fields, zone, notes)),
+            Err(kind) => notes.wrong_item(FIELD, kind),
         }
     }
     turns
 }
 
 fn turn(fields: &Fields<'_>, zone: &TimeZone, notes: &mut Notes) -> Option<Turn> {
-    let content = ["content", "text"].iter().find_map(|name| fields.get(*name).filter(|value| !value.is_null()))?;
-    let text = spoken(*content, notes)?;
-    let role = ["role", "speaker"].iter().find_map(|name| fields.get(*name)?.text());
-    let at = TIMES.iter().find_map(|name| time::read(*fields.get(*name)?, zone));
+    let content = ["content", "text"].iter().find_map(|name| fields.get(name).filter(|value| !value.is_null()))?;
+    let text = spoken(content, notes)?;
+    let role = ["role", "speaker"].iter().find_map(|name| fields.get(name)?.text());
+    let at = TIMES.iter().find_map(|name| time::read(fields.get(name)?, zone));
     Some(Turn { role: role.map_or(Role::Other, |role| role_of(&role)), text, at })
 }
 

@@ -4,8 +4,8 @@
 //! asks for them, one level at a time, so nothing recurses.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -18,8 +18,19 @@ pub(super) const ITEMS_MAX: usize = 100_000;
 #[derive(Clone, Copy)]
 pub(super) struct Value<'a>(pub &'a RawValue);
 
-/// The fields of one object by name; of equal names the last wins.
-pub(super) type Fields<'a> = BTreeMap<Cow<'a, str>, Value<'a>>;
+/// The fields of one object, in file order; of equal names the last wins.
+pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+
+impl<'a> Fields<'a> {
+    pub(super) fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| *value)
+    }
+
+    /// Every field, also those that a later one of the same name replaces.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Value<'a>)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -107,7 +118,7 @@ impl<'a> Value<'a> {
         if self.kind() != Kind::Object {
             return None;
         }
-        serde_json::from_str::<FieldsOf<'a>>(self.0.get()).ok().map(|fields| fields.0)
+        serde_json::from_str(self.0.get()).ok()
     }
 
     /// A list's items, up to [`ITEMS_MAX`].
@@ -115,7 +126,22 @@ impl<'a> Value<'a> {
         if self.kind() != Kind::List {
             return None;
         }
-        serde_json::from_str::<ItemsOf<'a>>(self.0.get()).ok().map(|items| items.0)
+        let items: ItemsOf<&'a RawValue> = serde_json::from_str(self.0.get()).ok()?;
+        Some(items.0.into_iter().map(Value).collect())
+    }
+
+    /// A list's items as objects; of any other item its kind. Reads the text once, where `items` and `fields` would
+    /// read it twice.
+    pub(super) fn objects(self) -> Option<Vec<Result<Fields<'a>, Kind>>> {
+        if self.kind() != Kind::List {
+            return None;
+        }
+        let at_once = serde_json::from_str::<ItemsOf<ObjectOr<'a>>>(self.0.get());
+        match at_once {
+            Ok(items) => Some(items.0.into_iter().map(|item| item.0).collect()),
+            // An item that is itself unreadable, such as a number beyond all bounds: passed over as raw text.
+            Err(_) => Some(self.items()?.into_iter().map(|item| item.fields().ok_or(item.kind())).collect()),
+        }
     }
 }
 
@@ -129,12 +155,9 @@ pub(super) fn with_object<T>(value: Value<'_>, read: impl FnOnce(&Fields<'_>) ->
     Value(raw).fields().map(|fields| read(&fields))
 }
 
-/// The fields of an object, as serde reads them.
-pub(super) struct FieldsOf<'a>(pub Fields<'a>);
-
-impl<'de> Deserialize<'de> for FieldsOf<'de> {
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor).map(FieldsOf)
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 
@@ -148,30 +171,30 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Fields::new();
+        let mut fields = Vec::with_capacity(8);
         while let Some(name) = map.next_key_seed(TextSeed)? {
             if fields.len() < ITEMS_MAX {
-                fields.insert(name, Value(map.next_value()?));
+                fields.push((name, Value(map.next_value()?)));
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(fields)
+        Ok(Fields(fields))
     }
 }
 
-struct ItemsOf<'a>(Vec<Value<'a>>);
+struct ItemsOf<T>(Vec<T>);
 
-impl<'de> Deserialize<'de> for ItemsOf<'de> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ItemsOf<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ItemsVisitor).map(ItemsOf)
+        deserializer.deserialize_seq(ItemsVisitor(PhantomData)).map(ItemsOf)
     }
 }
 
-struct ItemsVisitor;
+struct ItemsVisitor<T>(PhantomData<T>);
 
-impl<'de> Visitor<'de> for ItemsVisitor {
-    type Value = Vec<Value<'de>>;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ItemsVisitor<T> {
+    type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
@@ -181,12 +204,63 @@ impl<'de> Visitor<'de> for ItemsVisitor {
         let mut items = Vec::new();
         while items.len() < ITEMS_MAX {
             match sequence.next_element()? {
-                Some(raw) => items.push(Value(raw)),
+                Some(item) => items.push(item),
                 None => return Ok(items),
             }
         }
         while sequence.next_element::<IgnoredAny>()?.is_some() {}
         Ok(items)
+    }
+}
+
+struct ObjectOr<'a>(Result<Fields<'a>, Kind>);
+
+impl<'de> Deserialize<'de> for ObjectOr<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ObjectOrVisitor)
+    }
+}
+
+struct ObjectOrVisitor;
+
+impl<'de> Visitor<'de> for ObjectOrVisitor {
+    type Value = ObjectOr<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        FieldsVisitor.visit_map(map).map(|fields| ObjectOr(Ok(fields)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        while sequence.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(ObjectOr(Err(Kind::List)))
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(ObjectOr(Err(Kind::Text)))
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(ObjectOr(Err(Kind::Number)))
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(ObjectOr(Err(Kind::Number)))
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(ObjectOr(Err(Kind::Number)))
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(ObjectOr(Err(Kind::Boolean)))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(ObjectOr(Err(Kind::Null)))
     }
 }
 
@@ -294,16 +368,30 @@ mod tests {
     fn of_equal_names_the_last_wins_and_odd_names_are_names() {
         let json = raw(r#"{"a": 1, "\u0061": 2, "\ud800": 3}"#);
         let fields = Value(&json).fields().expect("fields");
-        assert_eq!(fields["a"].number(), Some(2.0));
-        assert_eq!(fields["\u{fffd}"].number(), Some(3.0));
+        assert_eq!(fields.get("a").and_then(Value::number), Some(2.0));
+        assert_eq!(fields.get("\u{fffd}").and_then(Value::number), Some(3.0));
+    }
+
+    #[test]
+    fn objects_of_a_list_are_told_from_what_is_none() {
+        let check = |json: &str, expected: &[Option<Kind>]| {
+            let json = raw(json);
+            let found: Vec<_> = Value(&json).objects().expect("a list").into_iter().map(Result::err).collect();
+            assert_eq!(found, expected, "{}", json.get());
+        };
+        let others =
+            [None, Some(Kind::List), Some(Kind::Text), Some(Kind::Number), Some(Kind::Boolean), Some(Kind::Null)];
+        check(r#"[{"a": 1}, [[1]], "x", 1.5, true, null]"#, &others);
+        check(r#"[{}, [[1]], "\ud800", 1e999, false, null]"#, &others);
+        check(r#"[-1, {"a": {"b": "\udc00"}}]"#, &[Some(Kind::Number), None]);
     }
 
     #[test]
     fn depth_does_not_matter() {
         let deep = raw(&format!("{{\"a\": {}1{}, \"b\": 2}}", "[".repeat(100_000), "]".repeat(100_000)));
         let fields = Value(&deep).fields().expect("fields");
-        assert_eq!(fields["b"].number(), Some(2.0));
-        assert_eq!(fields["a"].items().map(|items| items.len()), Some(1));
+        assert_eq!(fields.get("b").and_then(Value::number), Some(2.0));
+        assert_eq!(fields.get("a").and_then(Value::items).map(|items| items.len()), Some(1));
     }
 
     #[test]
