@@ -197,7 +197,8 @@ fn chosen_remark(found: &Found, several: bool, rule: SeveralRule) -> String {
         Tier::ConvertedLead => format!("converted Lead, stands for Contact {}", found.person_id),
     };
     match (several, rule) {
-        (false, _) => format!("only {kind}"),
+        (false, _) if found.tier == Tier::ConvertedLead => kind,
+        (false, _) => format!("the only {kind} with this address"),
         (true, SeveralRule::OldestCreated) => format!("oldest {kind}"),
         (true, _) => format!("most recently modified {kind}"),
     }
