@@ -176,10 +176,8 @@ fn instance(text: &str, from_soap: bool) -> Result<Url, Outcome> {
 }
 
 fn of_refused_token(refusal: &Refusal) -> Outcome {
-    if let Some(fault) = refusal.faults.first() {
-        if refusal.status < 500 && refusal.status != 429 {
-            return of_login_error(&fault.code, &fault.message);
-        }
+    if let Some(fault) = refusal.faults.first().filter(|_| refusal.status < 500 && refusal.status != 429) {
+        return of_login_error(&fault.code, &fault.message);
     }
     match refusal.status {
         429 | 503 => Outcome::Retry {

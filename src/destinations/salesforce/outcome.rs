@@ -117,7 +117,7 @@ fn server_failed(refusal: &Refusal, effect: Effect) -> Outcome {
         },
         Effect::Write => Outcome::Unknown {
             problem: Problem::new(p::OUTCOME_UNKNOWN, refusal.text(), HELP_LOOK_UP),
-            settled: refusal.from_salesforce(),
+            settled: refusal.is_salesforces_own(),
         },
     }
 }

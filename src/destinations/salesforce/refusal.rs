@@ -69,7 +69,7 @@ impl Refusal {
     }
 
     /// Whether Salesforce itself answered, rather than something in front of it.
-    pub fn from_salesforce(&self) -> bool {
+    pub fn is_salesforces_own(&self) -> bool {
         self.faults.iter().any(|fault| !fault.code.is_empty())
     }
 
