@@ -11,5 +11,6 @@ pub mod model;
 pub mod net;
 pub mod problem;
 pub mod redact;
+pub mod sim;
 pub mod sources;
 pub mod store;
