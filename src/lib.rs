@@ -4,7 +4,9 @@
 //! on the way ([`redact`]), where they go ([`destinations`]), what remembers it all ([`store`]) and what drives it
 //! ([`engine`]). `ARCHITECTURE.md` has the map and three walk-throughs.
 
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod destinations;
 pub mod engine;
 pub mod model;

@@ -12,7 +12,7 @@ use crate::config::{self, Environment, Overrides, Settings};
 use crate::destinations::{Destination, salesforce};
 use crate::engine::{Engine, Progress, Stop, SyncRun};
 use crate::net::HttpTransport;
-use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, LOGIN_REFUSED, Problem, STORE_UNUSABLE};
+use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, REMOTE_UNREACHABLE, STORE_UNUSABLE};
 use crate::sources::{ObjectSource, object_store};
 use crate::store::sqlite::SqliteStore;
 
@@ -66,7 +66,12 @@ impl Context {
     }
 
     /// Everything a sync or retry works with.
-    pub fn sync_run(&self, settings: &Settings, store: Arc<SqliteStore>, progress: Arc<dyn Progress>) -> Result<SyncRun, Failure> {
+    pub fn sync_run(
+        &self,
+        settings: &Settings,
+        store: Arc<SqliteStore>,
+        progress: Arc<dyn Progress>,
+    ) -> Result<SyncRun, Failure> {
         Ok(SyncRun {
             engine: self.engine(store, progress),
             source: self.source(settings)?,
@@ -78,16 +83,17 @@ impl Context {
     }
 
     pub fn source(&self, settings: &Settings) -> Result<Arc<dyn ObjectSource>, Failure> {
-        Ok(object_store::open(settings.source()?.clone(), &settings.environment)?)
+        let transport = HttpTransport::undecoded().map_err(|error| no_client(&error))?;
+        let source =
+            object_store::ObjectStore::open(settings.source()?.clone(), &settings.environment, Arc::new(transport))?;
+        Ok(Arc::new(source))
     }
 
     pub fn salesforce(&self, settings: &Settings) -> Result<Arc<dyn Destination>, Failure> {
-        let transport = HttpTransport::new().map_err(|error| {
-            Problem::new(LOGIN_REFUSED, format!("the HTTP client cannot start: {error}"), "check the TLS certificates")
-        })?;
+        let transport = HttpTransport::new().map_err(|error| no_client(&error))?;
         let clock = Arc::clone(&self.clock);
         let now = Arc::new(move || clock.now());
-        Ok(Arc::new(salesforce::Salesforce::new(settings.salesforce()?, Arc::new(transport), now)?))
+        Ok(Arc::new(salesforce::Salesforce::new("salesforce", settings.salesforce()?, Arc::new(transport), now)?))
     }
 
     /// Asks the engine to stop at the first Ctrl-C or SIGTERM; a second Ctrl-C ends the process at once.
@@ -124,6 +130,11 @@ impl Context {
             ))
         })
     }
+}
+
+fn no_client(error: &dyn std::fmt::Display) -> Problem {
+    let what = format!("the HTTP client cannot start: {error}");
+    Problem::new(REMOTE_UNREACHABLE, what, "install the system's CA certificates (Debian: ca-certificates)")
 }
 
 #[cfg(unix)]

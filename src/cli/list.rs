@@ -123,7 +123,11 @@ pub async fn deliveries(context: &Context, arguments: DeliveryArguments, output:
     Ok(Exit::Done)
 }
 
-pub async fn quarantine(context: &Context, arguments: QuarantineArguments, output: &mut Output) -> Result<Exit, Failure> {
+pub async fn quarantine(
+    context: &Context,
+    arguments: QuarantineArguments,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = context.open_existing_store(&settings.store_path)?;
     let filter = RawFilter { state: Some("quarantined"), limit: Some(arguments.limit), ..RawFilter::default() };
@@ -232,7 +236,8 @@ pub async fn unmatched_csv(store: &dyn ReadStore, days: Days, path: &Path) -> Re
 
 fn candidate_ids(json: &str) -> String {
     let decision: Option<crate::destinations::Match> = serde_json::from_str(json).ok();
-    let ids: Vec<String> = decision.iter().flat_map(|decision| &decision.candidates).map(|one| one.id.clone()).collect();
+    let ids: Vec<String> =
+        decision.iter().flat_map(|decision| &decision.candidates).map(|one| one.id.clone()).collect();
     ids.join(" ")
 }
 

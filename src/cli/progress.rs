@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::summary_thousands as thousands;
-use crate::engine::{Event, Progress};
+use crate::engine::{Event, Progress, thousands};
 
 /// How many files or deliveries pass between two lines.
 const LINE_EVERY: u64 = 5_000;

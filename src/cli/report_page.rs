@@ -41,8 +41,11 @@ pub fn page(figures: &[DayFigures]) -> String {
     let days: Vec<Day> = figures.iter().map(|figures| day(figures, most)).collect();
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    let rendered = environment
-        .render_named_str("report.html", TEMPLATE, context! { days => minijinja::Value::from(Serde(&days)) });
+    let rendered = environment.render_named_str(
+        "report.html",
+        TEMPLATE,
+        context! { days => minijinja::Value::from(Serde(&days)) },
+    );
     rendered.unwrap_or_else(|error| panic!("the report's own template is wrong: {error}"))
 }
 
@@ -74,7 +77,11 @@ fn day(figures: &DayFigures, most: u64) -> Day {
         rate: rate(figures),
         waiting: thousands(figures.waiting),
         quarantined: thousands(figures.quarantined),
-        skipped: figures.skipped.iter().map(|(code, count)| format!("{} {}", thousands(*count), reason(code))).collect(),
+        skipped: figures
+            .skipped
+            .iter()
+            .map(|(code, count)| format!("{} {}", thousands(*count), reason(code)))
+            .collect(),
         dead: figures.dead.iter().map(|(code, count)| format!("{} {code}", thousands(*count))).collect(),
         parts,
     }
@@ -86,7 +93,8 @@ mod tests {
 
     #[test]
     fn the_page_draws_each_day_and_its_reasons() {
-        let mut figures = DayFigures { day: "2025-10-29".into(), calls: 2000, delivered: 1521, ..DayFigures::default() };
+        let mut figures =
+            DayFigures { day: "2025-10-29".into(), calls: 2000, delivered: 1521, ..DayFigures::default() };
         figures.skipped.insert(crate::problem::NO_MATCH.0.into(), 395);
         figures.match_rate = Some(0.794);
         let page = page(&[figures]);

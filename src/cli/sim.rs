@@ -41,8 +41,9 @@ pub async fn run(context: &Context, command: Command, output: &mut Output) -> Re
     })?;
     let options = options(context, &arguments);
     let failed = |what: String| Failure::impossible(Problem::new(REMOTE_UNREACHABLE, what, "look at the state file"));
-    let simulator =
-        Simulator::start(listener, options).await.map_err(|error| failed(format!("the simulator cannot start: {error}")))?;
+    let simulator = Simulator::start(listener, options)
+        .await
+        .map_err(|error| failed(format!("the simulator cannot start: {error}")))?;
     output.line(simulator.url())?;
     output.say("the org as sales would see it is at that address; to use it:");
     output.say(format!("  export SF_LOGIN_URL={} SF_CLIENT_ID=any SF_CLIENT_SECRET=any", simulator.url()));

@@ -149,4 +149,3 @@ async fn dry_run(context: &Context, settings: &Settings, days: Days, output: &mu
     debug_assert!(folder.path().exists());
     Ok(exit(&RunSummary { delivery: crate::engine::DeliverySummary { waiting: 0, ..summary.delivery }, ..summary }))
 }
-

@@ -142,11 +142,16 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
             format!("record {record} holds revision {} of {revision}{when}: {how}", row.delivered_revision)
         }
         "skipped" => "no record, by rule".to_owned(),
-        "dead" => "no person can be spared: the destination refuses this record; mend the cause, then `trunkline retry`".to_owned(),
+        "dead" => {
+            "no person can be spared: the destination refuses this record; mend the cause, then `trunkline retry`"
+                .to_owned()
+        }
         "held" => "waits: the destination is held for all calls until somebody mends the cause below".to_owned(),
         "unknown" => "sent, but no usable answer came back; it is looked up before anything is sent again".to_owned(),
         "leased" => "being delivered right now".to_owned(),
-        _ if row.attempts > 0 => format!("due again after {} failed tries, from {}", row.attempts, shown(row.next_at_ms, zone)),
+        _ if row.attempts > 0 => {
+            format!("due again after {} failed tries, from {}", row.attempts, shown(row.next_at_ms, zone))
+        }
         _ => "due; the next `trunkline sync` or `trunkline retry` delivers it".to_owned(),
     }
 }
@@ -169,7 +174,8 @@ pub fn quarantined(raw: &RawRow, zone: &TimeZone, output: &mut Output) -> io::Re
 
 pub fn unknown(session: &str, store: &Path, output: &mut Output) {
     output.say(format!("no call and no quarantined file {} in {}", visible(session), store.display()));
-    output.say("  help: either its day was not read (trunkline sync --from DAY --to DAY; the folder's day is the day of");
+    output
+        .say("  help: either its day was not read (trunkline sync --from DAY --to DAY; the folder's day is the day of");
     output.say("        upload, which may be the day after the call), or its file never arrived at the source,");
     output.say("        or another ledger has it (--store)");
 }

@@ -93,11 +93,7 @@ mod tests {
             "trunkline.toml:3:1: there is no setting `login_ulr` here",
             "did you mean `login_url`?",
         );
-        check(
-            "[sources]\n",
-            "trunkline.toml:1:2: there is no setting `sources` here",
-            "did you mean `source`?",
-        );
+        check("[sources]\n", "trunkline.toml:1:2: there is no setting `sources` here", "did you mean `source`?");
         let wrong = parse("[source]\nfetches = \"many\"\n", "t.toml").err().map(|p| p.what);
         assert_eq!(wrong.as_deref(), Some("t.toml:2:11: invalid type: string \"many\", expected u16"));
     }

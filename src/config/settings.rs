@@ -10,7 +10,7 @@ use url::Url;
 
 use super::file::SalesforceSection;
 use super::{ConfigFile, resolve};
-use crate::destinations::salesforce::{self, LoginFlow, NoMatchRule, SeveralRule};
+use crate::destinations::salesforce::config::{self as salesforce, LoginFlow, NoMatchRule, SeveralRule};
 use crate::engine::{DispatchLimits, IntakeLimits};
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, SECRET_MISSING};
 use crate::sources::object_store;
@@ -130,15 +130,22 @@ impl Settings {
         }
         settings.time_zone = self.salesforce.time_zone.clone();
         let several = section.several_matches.as_deref();
-        settings.several = choice("salesforce.several_matches", several, SeveralRule::MostRecentlyModified, &[
-            ("most_recently_modified", SeveralRule::MostRecentlyModified),
-            ("oldest_created", SeveralRule::OldestCreated),
-            ("skip", SeveralRule::Skip),
-        ])?;
-        settings.no_match = choice("salesforce.no_match", section.no_match.as_deref(), NoMatchRule::Skip, &[
-            ("skip", NoMatchRule::Skip),
-            ("create_lead", NoMatchRule::CreateLead),
-        ])?;
+        settings.several = choice(
+            "salesforce.several_matches",
+            several,
+            SeveralRule::MostRecentlyModified,
+            &[
+                ("most_recently_modified", SeveralRule::MostRecentlyModified),
+                ("oldest_created", SeveralRule::OldestCreated),
+                ("skip", SeveralRule::Skip),
+            ],
+        )?;
+        settings.no_match = choice(
+            "salesforce.no_match",
+            section.no_match.as_deref(),
+            NoMatchRule::Skip,
+            &[("skip", NoMatchRule::Skip), ("create_lead", NoMatchRule::CreateLead)],
+        )?;
         settings.adoption.enabled = section.adopt_earlier_tasks.unwrap_or(true);
         if let Some(subject) = &section.adopt_subject {
             settings.adoption.subject.clone_from(subject);
@@ -185,7 +192,10 @@ impl Reader<'_> {
         let wanted = env(self.environment, "SF_LOGIN").or_else(|| section.login.clone()).unwrap_or("auto".to_owned());
         let known = ["auto", "jwt", "refresh", "client_credentials", "password"];
         if !known.contains(&wanted.as_str()) {
-            return Err(bad(format!("salesforce.login cannot be `{wanted}`"), &format!("one of: {}", known.join(", "))));
+            return Err(bad(
+                format!("salesforce.login cannot be `{wanted}`"),
+                &format!("one of: {}", known.join(", ")),
+            ));
         }
         let client_id = self.name("SF_CLIENT_ID", "salesforce.client_id", &section.client_id)?;
         let client_secret = self.secret("SF_CLIENT_SECRET", "salesforce.client_secret", &section.client_secret)?;
@@ -209,7 +219,11 @@ impl Reader<'_> {
             let security_token = token.unwrap_or_else(|| SecretString::from(""));
             return Ok(LoginFlow::Password { username, password, security_token });
         }
-        let missing = if wanted == "auto" { "no Salesforce login is set".to_owned() } else { format!("the Salesforce login `{wanted}` is not complete") };
+        let missing = if wanted == "auto" {
+            "no Salesforce login is set".to_owned()
+        } else {
+            format!("the Salesforce login `{wanted}` is not complete")
+        };
         Err(Problem::new(
             SECRET_MISSING,
             missing,

@@ -242,7 +242,7 @@ impl<'a> Dispatcher<'a> {
 }
 
 /// A question was answered with something that only a write can come to: a defect of the destination, told as such.
-pub(super) fn unexpected(outcome: &Outcome) -> Problem {
+pub fn unexpected(outcome: &Outcome) -> Problem {
     let (Outcome::Reject { problem }
     | Outcome::Unknown { problem, .. }
     | Outcome::Rematch { problem }

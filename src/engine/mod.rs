@@ -14,10 +14,10 @@ mod summary;
 mod sync;
 mod window;
 
-pub use dispatch::{DispatchLimits, Preview, dispatch};
+pub use dispatch::{DispatchLimits, Preview, dispatch, unexpected};
 pub use intake::{IntakeLimits, intake, reread};
 pub use progress::{Event, Progress, Quiet, Stop};
-pub use summary::{DeliverySummary, IntakeSummary, RunSummary};
+pub use summary::{DeliverySummary, IntakeSummary, RunSummary, reason, thousands};
 pub use sync::{Days, SyncRun};
 
 use std::sync::{Arc, Mutex};

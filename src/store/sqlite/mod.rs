@@ -56,6 +56,13 @@ impl SqliteStore {
         Ok(SqliteStore { shared: Arc::new(shared) })
     }
 
+    /// Copies the store at `from`, as last committed, to a new file.
+    pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+        let connection = connect(from, true)?;
+        connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+        Ok(())
+    }
+
     /// Runs `job` inside the writer's next transaction and answers after its commit.
     async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
     where
