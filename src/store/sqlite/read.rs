@@ -208,7 +208,7 @@ fn report(connection: &Connection, from: Date, to: Date) -> Result<Vec<DayFigure
     }
     let range = (from.to_string(), to.to_string());
     let mut statement = connection.prepare_cached(
-        "SELECT c.day, d.state, d.code, count(*), sum(d.writes > 1 OR (d.adopted AND d.writes > 0)), sum(d.adopted),
+        "SELECT c.day, d.state, d.code, count(*), sum(d.writes > 1), sum(d.adopted),
            sum(d.person_id IS NOT NULL)
          FROM call c JOIN delivery d USING (call_key) WHERE c.day BETWEEN ?1 AND ?2 GROUP BY 1, 2, 3",
     )?;
