@@ -46,14 +46,21 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// Follows no redirects: each would carry credentials to a host that nobody named.
     pub fn new() -> Result<HttpTransport, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(HttpTransport { client })
+        Ok(HttpTransport { client: builder().build()? })
     }
+
+    /// For stored files: a body arrives as it is kept, also when its `Content-Encoding` says gzip.
+    pub fn undecoded() -> Result<HttpTransport, reqwest::Error> {
+        Ok(HttpTransport { client: builder().no_gzip().build()? })
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
 }
 
 #[async_trait]

@@ -153,13 +153,16 @@ impl Destination for Salesforce {
         self.noted(people::match_people(&self.client, self.settings.several, &calls_of(calls)).await)
     }
 
-    async fn create_person(&self, call: &RedactedCall) -> Outcome {
-        if let Err(outcome) = self.prepare().await {
-            return outcome;
+    async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome> {
+        self.prepare().await?;
+        match lead::create_person(&self.client, call.call()).await {
+            Outcome::Delivered { remote_id, .. } => {
+                // Key prefixes of the object reference: 003 Contact, 00Q Lead.
+                let object = if remote_id.starts_with("003") { "Contact" } else { "Lead" };
+                Ok(Person { object: object.to_owned(), id: remote_id })
+            }
+            other => self.noted(Err(other)),
         }
-        let outcome = lead::create_person(&self.client, call.call()).await;
-        self.note(&outcome);
-        outcome
     }
 
     fn creates_people(&self) -> bool {

@@ -1,0 +1,96 @@
+//! The source as the engine sees it: a folder or a bucket behind one trait.
+//!
+//! Invariant: at most one file is held for each call of `fetch`; whoever calls decides how many run at once.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use jiff::civil::Date;
+
+use super::bucket::Bucket;
+use super::config::{self, Environment, Place, Settings};
+use super::folder::Folder;
+use super::{answers, convert, credentials, keys};
+use crate::net::Transport;
+use crate::problem::Problem;
+use crate::sources::{Converted, FetchError, ObjectSource, RawRef};
+
+/// Session files in a bucket or a folder.
+pub struct ObjectStore {
+    settings: Settings,
+    files: Files,
+}
+
+enum Files {
+    Folder(Folder),
+    Bucket(Box<Bucket>),
+}
+
+impl ObjectStore {
+    /// Checks the settings; connects to nothing yet. `transport` must hand bodies over undecoded
+    /// (`HttpTransport::undecoded`): exports are stored with `Content-Encoding: gzip`.
+    pub fn open(
+        settings: Settings,
+        environment: &Environment,
+        transport: Arc<dyn Transport>,
+    ) -> Result<ObjectStore, Problem> {
+        let profile = settings.profile.as_ref().or_else(|| environment.get("AWS_PROFILE"));
+        let configuration = config::configuration_file(environment).and_then(|path| std::fs::read_to_string(path).ok());
+        let region =
+            configuration.and_then(|text| config::region_of_profile(&text, profile.map_or("default", String::as_str)));
+        let files = match settings.place(environment, region)? {
+            Place::Folder(root) => Files::Folder(Folder { root, bytes_max: settings.inflated_bytes_max }),
+            Place::Bucket(place) => {
+                let signer = credentials::signer(&settings, environment, &place.region, transport.clone());
+                let (patience, bytes_max) = (settings.patience, settings.inflated_bytes_max);
+                Files::Bucket(Box::new(Bucket { place, signer, transport, patience, bytes_max }))
+            }
+        };
+        Ok(ObjectStore { settings, files })
+    }
+}
+
+#[async_trait]
+impl ObjectSource for ObjectStore {
+    fn address(&self) -> &str {
+        &self.settings.address
+    }
+
+    async fn probe(&self) -> Result<(), Problem> {
+        match &self.files {
+            Files::Folder(folder) => folder.probe().await,
+            Files::Bucket(bucket) => bucket.probe().await,
+        }
+    }
+
+    fn list(&self, day: Date) -> BoxStream<'_, Result<RawRef, Problem>> {
+        let day_folder = keys::day_folder(day);
+        match &self.files {
+            Files::Folder(folder) => folder.list(&day_folder),
+            Files::Bucket(bucket) => bucket.list(&day_folder),
+        }
+    }
+
+    async fn look(&self, url: &str) -> Result<Option<RawRef>, FetchError> {
+        match &self.files {
+            Files::Folder(folder) => folder.look(url).await,
+            Files::Bucket(bucket) => bucket.look(url).await,
+        }
+    }
+
+    async fn fetch(&self, raw: &RawRef) -> Result<Bytes, FetchError> {
+        if raw.bytes > self.settings.inflated_bytes_max as u64 {
+            return Err(FetchError::File(answers::too_large(&raw.url, self.settings.inflated_bytes_max)));
+        }
+        match &self.files {
+            Files::Folder(folder) => folder.fetch(&raw.url).await,
+            Files::Bucket(bucket) => bucket.fetch(&raw.url).await,
+        }
+    }
+
+    fn convert(&self, raw: &RawRef, bytes: &[u8], inflated_bytes_max: usize) -> Result<Converted, Problem> {
+        convert::convert(&self.settings, &raw.url, bytes, inflated_bytes_max)
+    }
+}
