@@ -1,1 +1,24 @@
-fn main() {}
+//! The program: parse, run, exit code.
+
+use clap::Parser;
+use trunkline::cli::{self, Cli, Output};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("TRUNKLINE_LOG").unwrap_or_else(|_| "error".into()),
+        )
+        .init();
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let exit = runtime.block_on(cli::run(cli, environment, &mut Output::standard()));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    std::process::exit(exit as i32)
+}

@@ -163,8 +163,8 @@ pub trait Destination: Send + Sync {
     async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome>;
 
     /// Makes a person for a call that matched nobody, where configured. The engine serialises this per e-mail address and
-    /// matches again before it repeats.
-    async fn create_person(&self, call: &RedactedCall) -> Outcome;
+    /// matches again before it repeats. Answers the new person, or the existing one that the remote takes it for.
+    async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome>;
 
     /// Whether `create_person` is configured.
     fn creates_people(&self) -> bool;

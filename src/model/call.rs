@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -143,6 +145,11 @@ impl Call {
             turns: Vec::new(),
             extra: BTreeMap::new(),
         }
+    }
+
+    /// The calendar date of the call in `zone`: of its start, else of its end.
+    pub fn date_in(&self, zone: &TimeZone) -> Option<Date> {
+        self.started_at.or(self.ended_at).map(|at| at.to_zoned(zone.clone()).date())
     }
 
     /// Lays this (newer) evidence over `older` of the same call: what is absent or empty here is taken from there.

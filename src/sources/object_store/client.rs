@@ -90,7 +90,7 @@ impl ObjectSource for ObjectStore {
         }
     }
 
-    fn convert(&self, raw: &RawRef, bytes: &[u8]) -> Result<Converted, Problem> {
-        convert::convert(&self.settings, &raw.url, bytes)
+    fn convert(&self, raw: &RawRef, bytes: &[u8], inflated_bytes_max: usize) -> Result<Converted, Problem> {
+        convert::convert(&self.settings, &raw.url, bytes, inflated_bytes_max)
     }
 }

@@ -55,9 +55,8 @@ impl Notes {
     }
 }
 
-/// Converts the stored bytes of the file at `url`.
-pub(super) fn convert(settings: &Settings, url: &str, bytes: &[u8]) -> Result<Converted, Problem> {
-    let limit = settings.inflated_bytes_max;
+/// Converts the stored bytes of the file at `url`; inflating stops at `limit` bytes.
+pub(super) fn convert(settings: &Settings, url: &str, bytes: &[u8], limit: usize) -> Result<Converted, Problem> {
     let inflated = inflate::with_inflated(bytes, limit, |bytes| document(settings, bytes));
     match inflated {
         Ok(Ok(converted)) => Ok(converted),

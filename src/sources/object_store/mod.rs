@@ -36,3 +36,6 @@ pub const KIND: SourceKind = SourceKind {
     schemes: &["s3://", "file://"],
     about: "session exports in S3, an S3-compatible store or a folder",
 };
+
+/// The name under which sessions of this kind stand in the ledger and in call keys.
+pub const SOURCE_NAME: &str = "sessions";

@@ -1,0 +1,163 @@
+//! `trunkline check`: everything a sync needs, tried in order, with what to fix.
+
+use std::sync::Arc;
+
+use clap::Args;
+use futures_util::StreamExt;
+
+use super::{Context, Exit, Failure, Output};
+use crate::config::{self, Settings};
+use crate::destinations::{Destination, Outcome};
+use crate::problem::Problem;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Where the session exports are: s3://bucket/prefix/ or file:///folder/.
+    #[arg(long, value_name = "ADDRESS")]
+    source: Option<String>,
+}
+
+/// How one step ended.
+enum Step {
+    Fine(String),
+    /// Works, but a person should know.
+    Warn(String, String),
+    Bad(Problem),
+}
+
+pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
+    let mut report = Report { rows: Vec::new(), bad: 0 };
+    match config::find(context.global.config.as_deref(), &context.environment) {
+        Some(path) => report.add("configuration", Step::Fine(path.display().to_string()), output, context),
+        None => report.add("configuration", Step::Fine("no file; flags and environment".to_owned()), output, context),
+    }
+    let settings = context.settings(arguments.source)?;
+    report.add("store", store(context, &settings), output, context);
+    let (step, source_ok) = source(context, &settings).await;
+    report.add("source", step, output, context);
+    if source_ok {
+        report.add("yesterday", yesterday(context, &settings).await, output, context);
+    }
+    match context.salesforce(&settings) {
+        Err(failure) => report.add("salesforce", Step::Bad(failure.problem), output, context),
+        Ok(destination) => {
+            for (name, step) in salesforce(&destination).await {
+                report.add(name, step, output, context);
+            }
+        }
+    }
+    if context.global.json {
+        output.json(&report.rows)?;
+    }
+    Ok(if report.bad == 0 {
+        output.say("ready: trunkline sync --dry-run shows what a run would write");
+        Exit::Done
+    } else {
+        output.say(format!("{} to fix, from the top", report.bad));
+        Exit::Person
+    })
+}
+
+struct Report {
+    rows: Vec<serde_json::Value>,
+    bad: usize,
+}
+
+impl Report {
+    fn add(&mut self, name: &str, step: Step, output: &mut Output, context: &Context) {
+        let (mark, text, code, help) = match step {
+            Step::Fine(text) => ("ok", text, None, String::new()),
+            Step::Warn(text, help) => ("note", text, None, help),
+            Step::Bad(problem) => {
+                self.bad += 1;
+                ("FIX", problem.what, Some(problem.code.0), problem.help)
+            }
+        };
+        self.rows.push(serde_json::json!({ "step": name, "result": mark, "text": text, "code": code, "help": help }));
+        if context.global.json {
+            return;
+        }
+        let code = code.map_or(String::new(), |code| format!("{code} "));
+        if output.line(format!("{mark:<5}{name:<14}{code}{text}")).is_err() {
+            tracing::debug!("stdout is closed");
+        }
+        if !help.is_empty() && output.line(format!("{:<19}help: {help}", "")).is_err() {
+            tracing::debug!("stdout is closed");
+        }
+    }
+}
+
+fn store(context: &Context, settings: &Settings) -> Step {
+    let existed = settings.store_path.exists();
+    match context.open_store(&settings.store_path) {
+        Ok(store) => {
+            let at = store.path().display().to_string();
+            drop(store);
+            Step::Fine(if existed { at } else { format!("{at} (new)") })
+        }
+        Err(failure) => Step::Bad(failure.problem),
+    }
+}
+
+async fn source(context: &Context, settings: &Settings) -> (Step, bool) {
+    let source = match context.source(settings) {
+        Ok(source) => source,
+        Err(failure) => return (Step::Bad(failure.problem), false),
+    };
+    match source.probe().await {
+        Ok(()) => (Step::Fine(format!("{} can be listed", source.address())), true),
+        Err(problem) => (Step::Bad(problem), false),
+    }
+}
+
+/// Reads one file of yesterday's, so that a layout or permission mistake shows now and not at night.
+async fn yesterday(context: &Context, settings: &Settings) -> Step {
+    let (source, day) = match (context.source(settings), context.date("yesterday", settings)) {
+        (Ok(source), Ok(day)) => (source, day),
+        (Err(failure), _) | (_, Err(failure)) => return Step::Bad(failure.problem),
+    };
+    let first = source.list(day).next().await;
+    match first {
+        None => Step::Warn(
+            format!("no files for {day}"),
+            "fine if there were no calls; else compare the address with the folders above year=…".to_owned(),
+        ),
+        Some(Err(problem)) => Step::Bad(problem),
+        Some(Ok(raw)) => match source.fetch(&raw).await {
+            Ok(_) => Step::Fine(format!("{} can be read", raw.url)),
+            Err(crate::sources::FetchError::File(problem) | crate::sources::FetchError::Source(problem)) => {
+                Step::Bad(problem)
+            }
+        },
+    }
+}
+
+async fn salesforce(destination: &Arc<dyn Destination>) -> Vec<(&'static str, Step)> {
+    match destination.prepare().await {
+        Ok(readiness) => {
+            let mut steps =
+                vec![("login", Step::Fine("logged in; Task and its mapped fields are accessible".to_owned()))];
+            for warning in readiness.warnings {
+                steps.push(("org", Step::Warn(warning, String::new())));
+            }
+            steps.push(if readiness.unique_key {
+                ("key field", Step::Fine("External ID and Unique: the org itself refuses doubles".to_owned()))
+            } else {
+                (
+                    "key field",
+                    Step::Warn(
+                        "the org has none: calls are told apart by CallObject, the ledger and a look-up".to_owned(),
+                        "optional: deploy salesforce/ so that the org itself refuses doubles".to_owned(),
+                    ),
+                )
+            });
+            let usage = destination.usage();
+            if let (Some(used), Some(max)) = (usage.remote_used, usage.remote_max) {
+                steps.push(("api usage", Step::Fine(format!("{used} of {max} requests in the last 24 hours"))));
+            }
+            steps
+        }
+        Err(Outcome::Hold { problem } | Outcome::Retry { problem, .. }) => vec![("salesforce", Step::Bad(problem))],
+        Err(other) => vec![("salesforce", Step::Bad(crate::engine::unexpected(&other)))],
+    }
+}

@@ -1,0 +1,153 @@
+//! What commands share: settings, the open store, the engine, the source and the destination.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use rand::Rng;
+
+use super::{Failure, Global};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Environment, Overrides, Settings};
+use crate::destinations::{Destination, salesforce};
+use crate::engine::{Engine, Progress, Stop, SyncRun};
+use crate::net::HttpTransport;
+use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, REMOTE_UNREACHABLE, STORE_UNUSABLE};
+use crate::sources::{ObjectSource, object_store};
+use crate::store::sqlite::SqliteStore;
+
+/// The global arguments and the environment.
+pub struct Context {
+    pub global: Global,
+    pub environment: Environment,
+    pub clock: Arc<dyn Clock>,
+    pub stop: Stop,
+}
+
+impl Context {
+    pub fn new(global: Global, environment: Environment) -> Context {
+        Context { global, environment, clock: Arc::new(SystemClock), stop: Stop::default() }
+    }
+
+    /// Reads the file and lays environment and flags over it.
+    pub fn settings(&self, source: Option<String>) -> Result<Settings, Failure> {
+        let path = config::find(self.global.config.as_deref(), &self.environment);
+        let file = config::load(path.as_deref())?;
+        let overrides =
+            Overrides { source, store: self.global.store.clone(), time_zone: self.global.time_zone.clone() };
+        Ok(config::settings(file, self.environment.clone(), overrides)?)
+    }
+
+    /// Opens the store, making it if need be.
+    pub fn open_store(&self, path: &Path) -> Result<Arc<SqliteStore>, Failure> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+            let what = format!("the folder {} for the store does not exist", folder.display());
+            let help = "make the folder, or name another file with --store";
+            return Err(Failure::impossible(Problem::new(STORE_UNUSABLE, what, help)));
+        }
+        let owner_id = format!("{:016x}", rand::rng().random::<u64>());
+        Ok(Arc::new(SqliteStore::open(path, &owner_id, self.clock.now_ms())?))
+    }
+
+    /// Opens a store that must be there: for commands that only look.
+    pub fn open_existing_store(&self, path: &Path) -> Result<Arc<SqliteStore>, Failure> {
+        if !path.exists() {
+            return Err(Failure::from(Problem::new(
+                CONFIG_CONTRADICTION,
+                format!("there is no ledger at {}", path.display()),
+                "run `trunkline sync` first, or name the ledger with --store",
+            )));
+        }
+        self.open_store(path)
+    }
+
+    pub fn engine(&self, store: Arc<SqliteStore>, progress: Arc<dyn Progress>) -> Engine {
+        Engine::new(store, Arc::clone(&self.clock), progress, self.stop.clone(), rand::rng().random())
+    }
+
+    /// Everything a sync or retry works with.
+    pub fn sync_run(
+        &self,
+        settings: &Settings,
+        store: Arc<SqliteStore>,
+        progress: Arc<dyn Progress>,
+    ) -> Result<SyncRun, Failure> {
+        Ok(SyncRun {
+            engine: self.engine(store, progress),
+            source: self.source(settings)?,
+            destination: self.salesforce(settings)?,
+            zone: settings.time_zone.clone(),
+            intake_limits: settings.intake,
+            dispatch_limits: settings.dispatch,
+        })
+    }
+
+    pub fn source(&self, settings: &Settings) -> Result<Arc<dyn ObjectSource>, Failure> {
+        let transport = HttpTransport::undecoded().map_err(|error| no_client(&error))?;
+        let source =
+            object_store::ObjectStore::open(settings.source()?.clone(), &settings.environment, Arc::new(transport))?;
+        Ok(Arc::new(source))
+    }
+
+    pub fn salesforce(&self, settings: &Settings) -> Result<Arc<dyn Destination>, Failure> {
+        let transport = HttpTransport::new().map_err(|error| no_client(&error))?;
+        let clock = Arc::clone(&self.clock);
+        let now = Arc::new(move || clock.now());
+        Ok(Arc::new(salesforce::Salesforce::new("salesforce", settings.salesforce()?, Arc::new(transport), now)?))
+    }
+
+    /// Asks the engine to stop at the first Ctrl-C or SIGTERM; a second Ctrl-C ends the process at once.
+    pub fn stop_on_signals(&self) {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            let mut asked = 0;
+            loop {
+                if signal().await.is_err() {
+                    return;
+                }
+                asked += 1;
+                if asked > 1 {
+                    std::process::exit(130);
+                }
+                stop.ask();
+            }
+        });
+    }
+
+    /// A date as people write it: 2025-10-29, `today`, `yesterday`.
+    pub fn date(&self, text: &str, settings: &Settings) -> Result<Date, Failure> {
+        let today = self.clock.now().to_zoned(settings.time_zone.clone()).date();
+        let parsed = match text {
+            "today" => Ok(today),
+            "yesterday" => today.yesterday(),
+            other => other.parse(),
+        };
+        parsed.map_err(|_| {
+            Failure::from(Problem::new(
+                CONFIG_BAD_VALUE,
+                format!("`{text}` is not a date"),
+                "write it as 2025-10-29, or say today or yesterday",
+            ))
+        })
+    }
+}
+
+fn no_client(error: &dyn std::fmt::Display) -> Problem {
+    let what = format!("the HTTP client cannot start: {error}");
+    Problem::new(REMOTE_UNREACHABLE, what, "install the system's CA certificates (Debian: ca-certificates)")
+}
+
+#[cfg(unix)]
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,125 @@
+//! `trunkline retry`: makes deliveries due again after the cause is mended, and delivers at once.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{Context, Exit, Failure, Output, list, sync};
+use crate::engine::{IntakeSummary, RunSummary, dispatch, reread};
+use crate::model::CallKey;
+use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
+use crate::store::{DeliveryStore, ReadStore, Rearm};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Session ids or call keys; without any: all dead letters and everything that waits.
+    sessions: Vec<String>,
+    /// Only those that ended for this reason: no-match, no-email, several-matches, or an error code.
+    #[arg(long, value_name = "REASON", value_delimiter = ',')]
+    reason: Vec<String>,
+    /// Only calls of this day or later.
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// Only calls up to this day.
+    #[arg(long, value_name = "DATE")]
+    to: Option<String>,
+    /// Read quarantined files again instead; with sessions given, those whose address contains one.
+    #[arg(long)]
+    quarantine: bool,
+    /// Make a new record even where one was delivered before; needs sessions.
+    #[arg(long, requires = "sessions")]
+    recreate: bool,
+    /// Where the session exports are; for --quarantine.
+    #[arg(long, value_name = "ADDRESS")]
+    source: Option<String>,
+}
+
+pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
+    let settings = context.settings(arguments.source.clone())?;
+    let store = context.open_existing_store(&settings.store_path)?;
+    context.stop_on_signals();
+    let engine = context.engine(Arc::clone(&store), sync::progress(output));
+    let destination = context.salesforce(&settings)?;
+    let started_ms = context.clock.now_ms();
+    let run_id = store.begin_run("retry", started_ms).await?;
+
+    let mut intake = IntakeSummary::default();
+    if arguments.quarantine {
+        if !arguments.reason.is_empty() || arguments.recreate {
+            let what = "--quarantine reads files again; --reason and --recreate are about deliveries";
+            return Err(Problem::new(CONFIG_CONTRADICTION, what, "run the two commands one after the other").into());
+        }
+        let source = context.source(&settings)?;
+        let destinations = [destination.name().to_owned()];
+        let parts: Vec<Option<String>> = match arguments.sessions.as_slice() {
+            [] => vec![None],
+            sessions => sessions.iter().cloned().map(Some).collect(),
+        };
+        for part in parts {
+            let read = reread(&engine, &source, &destinations, &settings.time_zone, part, settings.intake).await?;
+            intake = add(intake, read);
+        }
+    } else {
+        let count = rearm(context, &arguments, &settings, store.as_ref(), destination.name(), output).await?;
+        output.say(format!("{count} deliveries are due again"));
+    }
+    let delivery = dispatch(&engine, &destination, settings.dispatch, None).await?;
+    let ended_ms = context.clock.now_ms();
+    let requests = destination.usage().requests;
+    let stopped = context.stop.is_asked();
+    let summary = RunSummary { intake, delivery, requests, took_ms: ended_ms - started_ms, stopped };
+    let json = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
+    store.end_run(run_id, &json, ended_ms).await?;
+    sync::tell(context, &summary, output)
+}
+
+async fn rearm(
+    context: &Context,
+    arguments: &Arguments,
+    settings: &crate::config::Settings,
+    store: &crate::store::sqlite::SqliteStore,
+    destination: &str,
+    output: &mut Output,
+) -> Result<usize, Failure> {
+    let mut which = Rearm {
+        codes: arguments.reason.iter().map(|reason| list::code(reason)).collect::<Result<_, _>>()?,
+        days: list::range(context, settings, arguments.from.as_deref(), arguments.to.as_deref())?,
+        recreate: arguments.recreate,
+        ..Rearm::default()
+    };
+    which.states = vec!["dead", "due"];
+    if !which.codes.is_empty() || !arguments.sessions.is_empty() {
+        which.states.push("skipped");
+    }
+    if arguments.recreate {
+        which.states.push("delivered");
+    }
+    if !arguments.sessions.is_empty() {
+        let mut keys: Vec<CallKey> = Vec::new();
+        for session in &arguments.sessions {
+            let found = store.find_calls(session).await?;
+            if found.is_empty() {
+                output.say(format!("no call {session} in the ledger: trunkline why {session}"));
+            }
+            keys.extend(found);
+        }
+        if keys.is_empty() {
+            let what = "none of the sessions is in the ledger";
+            return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline calls` lists what is").into());
+        }
+        which.keys = Some(keys);
+    }
+    Ok(store.rearm(destination, &which, context.clock.now_ms()).await?)
+}
+
+fn add(mut sum: IntakeSummary, other: IntakeSummary) -> IntakeSummary {
+    sum.files += other.files;
+    sum.files_known += other.files_known;
+    sum.new_calls += other.new_calls;
+    sum.new_revisions += other.new_revisions;
+    sum.nothing_new += other.nothing_new;
+    sum.quarantined += other.quarantined;
+    sum.quarantine.extend(other.quarantine);
+    sum.stopped = sum.stopped.or(other.stopped);
+    sum
+}

@@ -1,0 +1,151 @@
+//! `trunkline sync`: the nightly run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::preview::Shown;
+use super::progress::{Bars, Lines};
+use super::{Context, Exit, Failure, Output, list};
+use crate::config::Settings;
+use crate::engine::{Days, Progress, RunSummary};
+use crate::problem::{self, CONFIG_CONTRADICTION, Problem, STORE_UNUSABLE};
+use crate::store::sqlite::SqliteStore;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Where the session exports are: s3://bucket/prefix/ or file:///folder/.
+    #[arg(long, value_name = "ADDRESS")]
+    source: Option<String>,
+    /// First day of the folders to read, e.g. 2025-10-29 [default: yesterday].
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// Last day, included [default: the first day].
+    #[arg(long, value_name = "DATE")]
+    to: Option<String>,
+    /// Show every record that would be written, and send none.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write the calls of these days that matched nobody as CSV.
+    #[arg(long, value_name = "FILE")]
+    unmatched_csv: Option<PathBuf>,
+}
+
+pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
+    let settings = context.settings(arguments.source.clone())?;
+    let days = days(context, &arguments, &settings)?;
+    context.stop_on_signals();
+    if arguments.dry_run {
+        return dry_run(context, &settings, days, output).await;
+    }
+    let progress = progress(output);
+    let store = context.open_store(&settings.store_path)?;
+    let run = context.sync_run(&settings, Arc::clone(&store), progress)?;
+    let summary = run.run(days, None).await?;
+    drop(run);
+    if let Some(path) = &arguments.unmatched_csv {
+        let rows = list::unmatched_csv(store.as_ref(), days, path).await?;
+        output.say(format!("{rows} calls without a person are in {}", path.display()));
+    }
+    tell(context, &summary, output)
+}
+
+pub fn progress(output: &Output) -> Arc<dyn Progress> {
+    if output.is_terminal() { Arc::new(Bars::new()) } else { Arc::new(Lines::default()) }
+}
+
+fn days(context: &Context, arguments: &Arguments, settings: &Settings) -> Result<Days, Failure> {
+    let to = arguments.to.as_deref();
+    let from = arguments.from.as_deref().or(to).unwrap_or("yesterday");
+    let from = context.date(from, settings)?;
+    let to = to.map_or(Ok(from), |to| context.date(to, settings))?;
+    if to < from {
+        let what = format!("--to {to} is before --from {from}");
+        return Err(Problem::new(CONFIG_CONTRADICTION, what, "give the earlier day as --from").into());
+    }
+    Ok(Days { from, to })
+}
+
+/// Ends a run: the sentence on stdout, whatever needs a person on stderr.
+pub fn tell(context: &Context, summary: &RunSummary, output: &mut Output) -> Result<Exit, Failure> {
+    if context.global.json {
+        output.json(summary)?;
+    } else {
+        output.line(summary.sentence())?;
+    }
+    for (url, why) in &summary.intake.quarantine {
+        output.say(format!("quarantine: {url}\n  {why}"));
+    }
+    let unnamed = summary.intake.quarantined - summary.intake.quarantine.len() as u64;
+    if unnamed > 0 {
+        output.say(format!("... and {unnamed} more: trunkline quarantine"));
+    }
+    for (code, count) in &summary.delivery.dead {
+        let sentence = problem::find(code).map_or("refused", |info| info.sentence);
+        output.say(format!("{count} dead letters {code}: {sentence}\n  see: trunkline deliveries --state dead"));
+    }
+    for problem in summary.intake.stopped.iter().chain(&summary.delivery.hold) {
+        output.problem(problem);
+    }
+    if summary.delivery.hold.is_some() && summary.delivery.waiting > 0 {
+        output.say(format!(
+            "{} calls wait for this; nothing is lost. Then run: trunkline retry",
+            summary.delivery.waiting
+        ));
+    } else if summary.delivery.waiting > 0 {
+        for reason in &summary.delivery.waiting_for {
+            output.say(format!("waiting: {reason}"));
+        }
+        output.say("what waits is delivered by the next `trunkline sync` or `trunkline retry`");
+    }
+    if summary.stopped {
+        output.say("stopped as asked; the next run goes on from here");
+    }
+    Ok(exit(summary))
+}
+
+fn exit(summary: &RunSummary) -> Exit {
+    let delivery = &summary.delivery;
+    let settled = delivery.delivered + delivery.updated + delivery.adopted + delivery.unchanged;
+    let held_by_login = delivery
+        .hold
+        .as_ref()
+        .is_some_and(|hold| [problem::LOGIN_REFUSED, problem::API_DISABLED, problem::API_VERSION].contains(&hold.code));
+    let unreachable = delivery.hold.is_none() && delivery.waiting > 0 && !delivery.waiting_for.is_empty();
+    let no_source = summary.intake.stopped.is_some() && summary.intake.files == 0;
+    if no_source || (settled == 0 && delivery.dead.is_empty() && (held_by_login || unreachable)) {
+        Exit::Impossible
+    } else if summary.needs_a_person() || summary.stopped {
+        Exit::Person
+    } else {
+        Exit::Done
+    }
+}
+
+/// Works on a copy of the ledger, so that nothing of it stays behind.
+async fn dry_run(context: &Context, settings: &Settings, days: Days, output: &mut Output) -> Result<Exit, Failure> {
+    let folder = tempfile::tempdir().map_err(|error| {
+        Problem::new(STORE_UNUSABLE, format!("no temporary folder: {error}"), "set TMPDIR to a writable folder")
+    })?;
+    let copy = folder.path().join("dry-run.db");
+    if settings.store_path.exists() {
+        SqliteStore::copy(&settings.store_path, &copy)?;
+    }
+    let store = context.open_store(&copy)?;
+    let shown = Shown::new(context.global.json);
+    let run = context.sync_run(settings, Arc::clone(&store), progress(output))?;
+    let summary = run.run(days, Some(&shown)).await?;
+    drop(run);
+    shown.print(output)?;
+    output.say("dry run: nothing was sent and nothing was remembered");
+    for (url, why) in &summary.intake.quarantine {
+        output.say(format!("quarantine: {url}\n  {why}"));
+    }
+    for problem in summary.intake.stopped.iter().chain(&summary.delivery.hold) {
+        output.problem(problem);
+    }
+    drop(store);
+    debug_assert!(folder.path().exists());
+    Ok(exit(&RunSummary { delivery: crate::engine::DeliverySummary { waiting: 0, ..summary.delivery }, ..summary }))
+}

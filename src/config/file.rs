@@ -1,0 +1,77 @@
+//! The shape of `trunkline.toml`, key by key. `config/trunkline.default.toml` documents each beside its default.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The commented file that `trunkline init` starts from.
+pub const TEMPLATE: &str = include_str!("../../config/trunkline.default.toml");
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    pub time_zone: Option<String>,
+    pub store: StoreSection,
+    pub source: SourceSection,
+    pub salesforce: SalesforceSection,
+    pub delivery: DeliverySection,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSection {
+    pub path: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceSection {
+    pub address: Option<String>,
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+    pub profile: Option<String>,
+    pub allow_http: Option<bool>,
+    pub time_zone: Option<String>,
+    pub inflated_mb_max: Option<u32>,
+    pub fetches: Option<u16>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SalesforceSection {
+    pub login: Option<String>,
+    pub login_url: Option<String>,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub security_token: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret: Option<String>,
+    pub private_key_file: Option<String>,
+    pub refresh_token: Option<String>,
+    pub audience: Option<String>,
+    pub api_version: Option<String>,
+    pub key_field: Option<String>,
+    pub several_matches: Option<String>,
+    pub no_match: Option<String>,
+    pub adopt_earlier_tasks: Option<bool>,
+    pub adopt_subject: Option<String>,
+    pub api_usage_percent_max: Option<u8>,
+    pub gzip: Option<bool>,
+    pub task: BTreeMap<String, String>,
+}
+
+/// Credentials may stand here, so nothing is printed.
+impl std::fmt::Debug for SalesforceSection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SalesforceSection").finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliverySection {
+    pub requests_in_flight: Option<u16>,
+    pub patience_s: Option<u32>,
+    pub settle_s: Option<u32>,
+    pub attempts_max: Option<u32>,
+}

@@ -1,0 +1,14 @@
+//! From a file, the environment and flags to checked settings.
+//!
+//! Invariants: a flag goes before the environment, the environment before the file, the file before the default; an
+//! unknown key is an error that names the nearest known one; nothing here reads the process environment by itself.
+
+mod file;
+mod load;
+mod secret;
+mod settings;
+
+pub use file::{ConfigFile, TEMPLATE};
+pub use load::{find, load, parse};
+pub use secret::resolve;
+pub use settings::{Environment, Overrides, SalesforceInput, Settings, settings};

@@ -1,0 +1,198 @@
+//! Finds Tasks that stand there already: those that carry our identity, and those of the script that ran before us.
+//!
+//! Invariant: identities are compared byte by byte here, because a query folds case. Old calls are asked for together
+//! with archived Tasks, which a plain query hides.
+
+use std::collections::HashMap;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, ToSpan};
+use serde::{Deserialize, Deserializer};
+
+use super::client::{Client, Failure};
+use super::config::Settings;
+use super::describe::Facts;
+use super::outcome::Effect;
+use super::soql::{InQuery, quote};
+use super::time::parse_time;
+use crate::destinations::{Existing, Outcome};
+use crate::model::{Call, CallKey};
+
+/// Salesforce archives closed Tasks after 365 days; we look among the archived from this age on, in days.
+const ARCHIVED_AFTER_DAYS: i64 = 300;
+/// Longest value of CallObject.
+const CALL_OBJECT_CHARS_MAX: usize = 255;
+
+/// The call's identity in CallObject: its own id where that survives a CRM unchanged, else the call key.
+pub fn call_object(call: &Call) -> &str {
+    let id = &call.source_id;
+    let printable = id.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    let plain = printable && id.trim() == id && !id.contains("  ");
+    if plain && (1..=CALL_OBJECT_CHARS_MAX).contains(&id.len()) { id } else { call.key.as_str() }
+}
+
+#[derive(Deserialize)]
+struct TaskRow {
+    #[serde(rename = "Id")]
+    id: String,
+    #[serde(rename = "WhoId", default)]
+    who_id: Option<String>,
+    #[serde(rename = "CreatedDate", default)]
+    created: Option<String>,
+    #[serde(rename = "Description", default)]
+    session: SessionLine,
+    #[serde(flatten)]
+    other: HashMap<String, serde_json::Value>,
+}
+
+impl TaskRow {
+    fn text(&self, field: &str) -> Option<&str> {
+        let named = |name: &&String| name.eq_ignore_ascii_case(field);
+        let value = self.other.iter().find(|(name, _)| named(name)).map(|(_, value)| value);
+        value.and_then(serde_json::Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// Smaller is better: the oldest, then by id.
+    fn rank(&self) -> (i64, String) {
+        let created = self.created.as_deref().and_then(parse_time);
+        (created.map_or(i64::MAX, |time| time.as_microsecond()), self.id.clone())
+    }
+
+    fn existing(self, adopted: bool) -> Existing {
+        Existing { remote_id: self.id, adopted, person_id: self.who_id }
+    }
+}
+
+/// The records that carry these calls' identity, by call key.
+pub async fn look_up(
+    client: &Client,
+    settings: &Settings,
+    facts: &Facts,
+    calls: &[&Call],
+) -> Result<HashMap<CallKey, Existing>, Outcome> {
+    let by_key = facts.key_use(&settings.key_field).usable;
+    let field = if by_key { settings.key_field.as_str() } else { "CallObject" };
+    let identity = |call: &Call| if by_key { call.key.as_str() } else { call_object(call) }.to_owned();
+    let select = format!("SELECT Id, WhoId, CreatedDate, {field} FROM Task WHERE {field}");
+    let mut wanted: HashMap<String, CallKey> = HashMap::new();
+    let (mut young, mut old) = (Vec::new(), Vec::new());
+    for call in calls {
+        let value = identity(call);
+        if wanted.insert(value.clone(), call.key.clone()).is_none() {
+            if is_old(client, call) { old.push(value) } else { young.push(value) }
+        }
+    }
+    let mut best: HashMap<CallKey, ((i64, String), Existing)> = HashMap::new();
+    for (values, all_rows, after) in [(young, false, ""), (old, true, " AND IsDeleted = false")] {
+        let query = InQuery { before: &select, values: &values, after, all_rows };
+        let mut take = |row: TaskRow| {
+            let Some(key) = row.text(field).and_then(|value| wanted.get(value)) else { return };
+            let rank = row.rank();
+            if best.get(key).is_none_or(|(other, _)| rank < *other) {
+                best.insert(key.clone(), (rank, row.existing(false)));
+            }
+        };
+        client.query_in(&query, &mut take).await?;
+    }
+    Ok(best.into_iter().map(|(key, (_, existing))| (key, existing)).collect())
+}
+
+fn is_old(client: &Client, call: &Call) -> bool {
+    let age_max = SignedDuration::from_hours(24 * ARCHIVED_AFTER_DAYS);
+    let at = call.started_at.or(call.ended_at);
+    at.is_some_and(|at| client.wire().now().duration_since(at) > age_max)
+}
+
+/// Tasks that the earlier script made for calls of `date`: session id to record.
+pub async fn adoptable(
+    client: &Client,
+    settings: &Settings,
+    facts: &Facts,
+    date: Date,
+) -> Result<HashMap<String, Existing>, Outcome> {
+    let first = date.yesterday().unwrap_or(date);
+    let days = [first, date, date.tomorrow().unwrap_or(date)];
+    let subjects = days.map(|day| quote(&settings.adoption.subject.replace("{date}", &day.to_string())));
+    let today = client.wire().now().to_zoned(settings.time_zone.clone()).date();
+    let all_rows = date < today.saturating_sub(ARCHIVED_AFTER_DAYS.days());
+    let key_usable = facts.key_use(&settings.key_field).usable;
+    let mut fields = vec!["Id", "WhoId", "Subject", "Description", "CreatedDate"];
+    fields.extend(facts.field("CallObject").is_some().then_some("CallObject"));
+    fields.extend(key_usable.then_some(settings.key_field.as_str()));
+    let mut statement = format!("SELECT {} FROM Task WHERE Subject IN ({})", fields.join(", "), subjects.join(","));
+    if all_rows {
+        statement.push_str(" AND IsDeleted = false");
+    }
+    let identity_field = if key_usable { settings.key_field.as_str() } else { "CallObject" };
+    let mut best: HashMap<String, ((bool, i64, String), Existing)> = HashMap::new();
+    let mut take = |row: TaskRow| {
+        let Some(session_id) = row.session.0.clone() else { return };
+        let adopted = !row.text(identity_field).is_some_and(|value| key_usable || is_ours(value, &session_id));
+        let (created, id) = row.rank();
+        let rank = (adopted, created, id);
+        if best.get(&session_id).is_none_or(|(other, _)| rank < *other) {
+            best.insert(session_id, (rank, row.existing(adopted)));
+        }
+    };
+    let mut result = client.query(&statement, all_rows, &mut take).await;
+    if result.as_ref().is_err_and(is_too_much) {
+        let since = format!("{statement} AND CreatedDate >= {first}T00:00:00Z");
+        result = client.query(&since, all_rows, &mut take).await;
+    }
+    result.map_err(|failure| failure.into_outcome(Effect::Read, None))?;
+    Ok(best.into_iter().map(|(session_id, (_, existing))| (session_id, existing)).collect())
+}
+
+fn is_too_much(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused(refusal) => refusal.has_code("QUERY_TIMEOUT") || refusal.has_code("QUERY_TOO_COMPLICATED"),
+        Failure::Decided(_) => false,
+    }
+}
+
+/// Whether CallObject holds an identity of ours: the session's own id, or a call key.
+fn is_ours(value: &str, session_id: &str) -> bool {
+    let hash = value.rsplit_once('-').map_or("", |(_, hash)| hash);
+    value == session_id || (hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The session id that a Description names; only it is kept of the text.
+#[derive(Default)]
+struct SessionLine(Option<String>);
+
+impl<'de> Deserialize<'de> for SessionLine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SessionLine, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = SessionLine;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a text or null")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<SessionLine, E> {
+                Ok(SessionLine(session_id(text)))
+            }
+
+            fn visit_unit<E>(self) -> Result<SessionLine, E> {
+                Ok(SessionLine(None))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Reads the first line that begins with `Session ID:`, in any case.
+fn session_id(description: &str) -> Option<String> {
+    const LABEL: &str = "session id:";
+    let rest = description.split(['\n', '\r']).find_map(|line| {
+        let line = line.trim();
+        let (label, rest) = line.split_at_checked(LABEL.len())?;
+        label.eq_ignore_ascii_case(LABEL).then_some(rest.trim())
+    })?;
+    (!rest.is_empty()).then(|| rest.to_owned())
+}
+
+#[cfg(test)]
+#[path = "tests/existing.rs"]
+mod tests;

@@ -1,0 +1,201 @@
+//! Reads answers that are not a success: the REST array, a single object, the OAuth shape, HTML, or nothing.
+//!
+//! Invariant: reading never fails; what cannot be understood becomes a [`Refusal`] without faults. Which outcome
+//! follows is decided in `outcome`.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::problem::scrub;
+
+/// Longest pause that a `Retry-After` can ask for.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// One error as Salesforce reports it, for a whole request or for one row.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Fault {
+    #[serde(alias = "errorCode", alias = "statusCode", default)]
+    pub code: String,
+    #[serde(default)]
+    pub message: String,
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub fields: Vec<String>,
+}
+
+impl Fault {
+    /// Whether the error is about this field, by the list of fields.
+    pub fn names_field(&self, field: &str) -> bool {
+        self.fields.iter().any(|name| name.eq_ignore_ascii_case(field))
+    }
+
+    /// Code and message, fit for a problem's text.
+    pub fn text(&self) -> String {
+        match (self.code.is_empty(), self.message.trim().is_empty()) {
+            (false, false) => format!("{}: {}", scrub(&self.code), scrub(&self.message)),
+            (false, true) => scrub(&self.code),
+            (true, _) => scrub(&self.message),
+        }
+    }
+}
+
+fn null_as_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A whole request that was answered, but not with success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    pub faults: Vec<Fault>,
+    /// Records that a duplicate rule names: object and id.
+    pub duplicates: Vec<(String, String)>,
+    /// How long the server asks to wait, capped.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// Reads status, headers and body; `now` turns a `Retry-After` date into a pause.
+    pub fn read(response: &http::Response<bytes::Bytes>, now: Timestamp) -> Refusal {
+        let body = response.body();
+        let value: Option<Value> = serde_json::from_slice(body).ok();
+        let duplicates = value.as_ref().map(read_duplicates).unwrap_or_default();
+        let faults = value.map(read_faults).unwrap_or_default();
+        let retry_after = read_retry_after(response.headers(), now);
+        Refusal { status: response.status().as_u16(), faults, duplicates, retry_after }
+    }
+
+    /// Whether Salesforce itself answered, rather than something in front of it.
+    pub fn is_salesforces_own(&self) -> bool {
+        self.faults.iter().any(|fault| !fault.code.is_empty())
+    }
+
+    pub fn has_code(&self, code: &str) -> bool {
+        self.faults.iter().any(|fault| fault.code == code)
+    }
+
+    /// What was said, fit for a problem's text.
+    pub fn text(&self) -> String {
+        match self.faults.first() {
+            Some(fault) => format!("HTTP {}, {}", self.status, fault.text()),
+            None => format!("HTTP {} without an error that Salesforce would send", self.status),
+        }
+    }
+}
+
+fn read_faults(value: Value) -> Vec<Fault> {
+    match value {
+        Value::Array(items) => items.into_iter().filter_map(read_fault).collect(),
+        other => read_fault(other).into_iter().collect(),
+    }
+}
+
+fn read_fault(value: Value) -> Option<Fault> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    if value.get("error").is_some() {
+        return Some(Fault { code: text("error"), message: text("error_description"), fields: Vec::new() });
+    }
+    if !value.is_object() {
+        return None;
+    }
+    serde_json::from_value(value).ok()
+}
+
+/// Finds the records in `duplicateResut`, as live orgs spell it, or `duplicateResult`.
+fn read_duplicates(value: &Value) -> Vec<(String, String)> {
+    let first = value.get(0).unwrap_or(value);
+    let result = first.get("duplicateResut").or_else(|| first.get("duplicateResult"));
+    let matches = result.and_then(|r| r.get("matchResults")).and_then(Value::as_array);
+    let mut found = Vec::new();
+    for one in matches.into_iter().flatten() {
+        let entity = one.get("entityType").and_then(Value::as_str).unwrap_or_default();
+        let records = one.get("matchRecords").and_then(Value::as_array);
+        for record in records.into_iter().flatten().filter_map(|r| r.get("record")) {
+            let object = record.pointer("/attributes/type").and_then(Value::as_str).unwrap_or(entity);
+            if let Some(id) = record.get("Id").or_else(|| record.get("id")).and_then(Value::as_str) {
+                found.push((object.to_owned(), id.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// Reads seconds or an HTTP date; anything else counts as not given.
+fn read_retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let pause = if let Ok(seconds) = text.parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
+        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        Duration::from_secs(u64::try_from(at.as_second() - now.as_second()).unwrap_or(0))
+    };
+    Some(pause.min(RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn read(status: u16, body: &str) -> Refusal {
+        let response = http::Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap();
+        Refusal::read(&response, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn every_shape_of_error_body_is_understood() {
+        let check = |body: &str, code: &str, message: &str| {
+            let refusal = read(400, body);
+            let fault = refusal.faults.first().cloned().unwrap_or_default();
+            assert_eq!((fault.code.as_str(), fault.message.as_str()), (code, message), "{body}");
+        };
+        check(r#"[{"message":"m","errorCode":"C"}]"#, "C", "m");
+        check(r#"[{"message":"m","errorCode":"C","fields":["F"]}]"#, "C", "m");
+        check(r#"[{"message":"m","statusCode":"C","fields":null}]"#, "C", "m");
+        check(r#"{"message":"m","errorCode":"C"}"#, "C", "m");
+        check(
+            r#"{"error":"invalid_grant","error_description":"authentication failure"}"#,
+            "invalid_grant",
+            "authentication failure",
+        );
+        check("<html>Bad gateway</html>", "", "");
+        check("", "", "");
+        check("[]", "", "");
+        check("null", "", "");
+        check(r#"["https://x/1","https://x/2"]"#, "", "");
+        check(r#"[{"message":5}]"#, "", "");
+    }
+
+    #[test]
+    fn both_spellings_of_the_duplicate_result_name_the_records() {
+        for key in ["duplicateResut", "duplicateResult"] {
+            let body = format!(
+                r#"[{{"{key}":{{"matchResults":[{{"entityType":"Contact","matchRecords":[{{"record":{{"attributes":{{"type":"Contact"}},"Id":"003x"}}}},{{"record":{{"Id":"003y"}}}}]}}]}},"errorCode":"DUPLICATES_DETECTED","message":"Use one of these records?"}}]"#
+            );
+            let expected = [("Contact".to_owned(), "003x".to_owned()), ("Contact".to_owned(), "003y".to_owned())];
+            assert_eq!(read(400, &body).duplicates, expected);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_capped_and_garbage_is_ignored() {
+        let now: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+        let check = |text: &str, expected: Option<u64>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", text.parse().unwrap());
+            assert_eq!(read_retry_after(&headers, now).map(|d| d.as_secs()), expected, "{text}");
+        };
+        check("7", Some(7));
+        check("0", Some(0));
+        check("999999", Some(3600));
+        check("Fri, 20 Nov 2026 10:01:30 GMT", Some(90));
+        check("Fri, 20 Nov 2026 09:00:00 GMT", Some(0));
+        check("-3", None);
+        check("soon", None);
+        check("", None);
+    }
+}

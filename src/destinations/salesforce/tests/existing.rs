@@ -1,0 +1,158 @@
+//! Finding Tasks that stand there already.
+
+use serde_json::{Value, json};
+
+use super::super::tests::{Net, call, destination, destination_with, reply, task_describe};
+use super::*;
+use crate::destinations::Destination;
+use crate::redact::redact;
+
+fn task(id: &str, created_day: u8, fields: &[(&str, &str)]) -> Value {
+    let mut row = json!({"attributes": {"type": "Task", "url": "x"}, "Id": id, "WhoId": "003A",
+                         "CreatedDate": format!("2026-11-{created_day:02}T00:00:00.000+0000")});
+    for (name, value) in fields {
+        row[*name] = json!(value);
+    }
+    row
+}
+
+fn page(records: Vec<Value>) -> Value {
+    json!({"totalSize": records.len(), "done": true, "records": records})
+}
+
+#[test]
+fn the_session_id_is_used_where_it_survives_a_crm() {
+    let check = |id: &str, kept: bool| {
+        let call = Call::new("sessions", id);
+        let expected = if kept { id } else { call.key.as_str() };
+        assert_eq!(call_object(&call), expected, "{id:?}");
+    };
+    check("rm_abc123xyz", true);
+    check("with one blank", true);
+    check(&"x".repeat(255), true);
+    check(&"x".repeat(256), false);
+    check("two  blanks", false);
+    check(" led", false);
+    check("trailing ", false);
+    check("tab\tin", false);
+    check("é", false);
+    check("", false);
+}
+
+#[tokio::test]
+async fn identities_are_compared_byte_by_byte_and_the_oldest_wins() {
+    let calls = [call("rm_a", "x"), call("rm_A", "x"), call("rm_b", "x")];
+    let keys: Vec<String> = calls.iter().map(|call| call.call().key.as_str().to_owned()).collect();
+    let (first, second, shouted) = (keys[0].clone(), keys[1].clone(), keys[2].to_uppercase());
+    let net = Net::new(move |seen| {
+        seen.query()?;
+        reply(
+            200,
+            page(vec![
+                task("00T3", 3, &[("Call_Key__c", &first)]),
+                task("00T2", 2, &[("Call_Key__c", &first)]),
+                task("00T1", 2, &[("Call_Key__c", &second)]),
+                task("00T9", 1, &[("Call_Key__c", &shouted)]),
+            ]),
+        )
+    });
+    let found = destination(&net).look_up(&calls.iter().collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(found.len(), 2);
+    let expected = Existing { remote_id: "00T2".into(), adopted: false, person_id: Some("003A".into()) };
+    assert_eq!(found[&calls[0].call().key], expected);
+    assert_eq!(found[&calls[1].call().key].remote_id, "00T1");
+}
+
+#[tokio::test]
+async fn old_calls_are_asked_for_among_archived_tasks_and_without_the_field_by_call_object() {
+    let net = Net::new(|seen| {
+        let mut describe = task_describe();
+        describe["fields"].as_array_mut().unwrap().retain(|field| field["name"] != "Call_Key__c");
+        if seen.path().ends_with("/describe") { reply(200, describe) } else { None }
+    });
+    let mut old = call("rm_old", "x").into_call();
+    old.started_at = Some("2025-10-29T00:00:00Z".parse().unwrap());
+    let calls = [call("rm_new", "x"), redact(old)];
+    destination(&net).look_up(&calls.iter().collect::<Vec<_>>()).await.unwrap();
+    let seen = net.seen("/query");
+    assert_eq!(seen.len(), 2);
+    assert!(seen[0].path().ends_with("/query"));
+    assert_eq!(
+        seen[0].query().unwrap(),
+        "SELECT Id, WhoId, CreatedDate, CallObject FROM Task WHERE CallObject IN ('rm_new')"
+    );
+    assert!(seen[1].path().ends_with("/queryAll"));
+    assert!(seen[1].query().unwrap().ends_with("WHERE CallObject IN ('rm_old') AND IsDeleted = false"));
+}
+
+#[tokio::test]
+async fn tasks_of_the_earlier_script_are_found_by_subject_and_their_session_line() {
+    let net = Net::new(|seen| {
+        seen.query()?;
+        reply(
+            200,
+            page(vec![
+                task(
+                    "00T1",
+                    9,
+                    &[(
+                        "Description",
+                        "Voice AI Call Summary\nDuration: 1 minute\nSession ID: rm_1\nSession ID: rm_fake",
+                    )],
+                ),
+                task("00T2", 5, &[("Description", "Voice AI Call Summary\r\n  session id:rm_1 \r\n")]),
+                task("00T3", 5, &[("Description", "no id here"), ("Call_Key__c", "")]),
+                task("00T4", 5, &[("Description", "Session ID: rm_4"), ("Call_Key__c", "sessions-x")]),
+                task("00T5", 1, &[("Description", "Session ID: rm_4")]),
+                json!({"Id": "00T6", "Description": null}),
+            ]),
+        )
+    });
+    let found = destination(&net).adoptable("2026-11-19".parse().unwrap()).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found["rm_1"], Existing { remote_id: "00T2".into(), adopted: true, person_id: Some("003A".into()) });
+    assert_eq!(found["rm_4"].remote_id, "00T4", "the one that is ours comes first");
+    assert!(!found["rm_4"].adopted);
+    let seen = &net.seen("/query")[0];
+    assert!(seen.path().ends_with("/query"));
+    assert_eq!(
+        seen.query().unwrap(),
+        "SELECT Id, WhoId, Subject, Description, CreatedDate, CallObject, Call_Key__c FROM Task WHERE Subject IN \
+         ('Voice AI Call - 2026-11-18','Voice AI Call - 2026-11-19','Voice AI Call - 2026-11-20')"
+    );
+}
+
+#[tokio::test]
+async fn a_query_that_times_out_is_narrowed_once() {
+    for code in ["QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED"] {
+        let net = Net::new(move |seen| {
+            let query = seen.query()?;
+            let refused = json!([{"errorCode": code, "message": "Your query request was running for too long."}]);
+            if query.contains("CreatedDate >=") { None } else { reply(400, refused) }
+        });
+        let destination = destination(&net);
+        assert!(destination.adoptable("2025-10-29".parse().unwrap()).await.unwrap().is_empty());
+        let seen = net.seen("/query");
+        assert_eq!(seen.len(), 2);
+        assert!(seen[1].path().ends_with("/queryAll"), "older than 300 days");
+        assert!(seen[1].query().unwrap().ends_with(" AND IsDeleted = false AND CreatedDate >= 2025-10-28T00:00:00Z"));
+        assert!(!seen.iter().any(|one| one.query().unwrap().contains("WHERE Description")));
+    }
+}
+
+#[tokio::test]
+async fn without_adoption_nothing_is_asked() {
+    let net = Net::new(|_| None);
+    let destination = destination_with(&net, |settings| settings.adoption.enabled = false);
+    assert!(destination.adoptable("2026-11-19".parse().unwrap()).await.unwrap().is_empty());
+    assert!(net.seen("/").is_empty());
+}
+
+#[test]
+fn the_stamp_holds_the_identity_only() {
+    let net = Net::new(|_| None);
+    let call = call("rm_1", "x");
+    let stamp = destination(&net).adoption_stamp(&call);
+    let expected = json!({"CallObject": "rm_1", "Call_Key__c": call.call().key.as_str()});
+    assert_eq!(Value::Object(stamp), expected);
+}

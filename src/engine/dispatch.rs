@@ -1,0 +1,259 @@
+//! The delivery loop of one destination: claim what is due, hand it to a window, wait or stop as the outcomes say.
+//!
+//! Invariant: the loop ends: when nothing is due, when the destination is held, when a stop is asked for, or when no
+//! progress was made for as long as the patience lasts. Whatever is left stays due.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::Date;
+
+use super::outcome::later;
+use super::{DeliverySummary, Engine, Event, backoff};
+use crate::destinations::{Destination, Existing, Mapped, Match, Operation, Outcome, Readiness};
+use crate::problem::{self, Problem};
+use crate::redact::RedactedCall;
+use crate::store::{StoreError, StoredProblem};
+
+/// How much is in flight and how long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct DispatchLimits {
+    /// Deliveries claimed at once.
+    pub window: usize,
+    /// Requests in flight at once.
+    pub lanes: usize,
+    /// How long a claim lasts. Longer than any request.
+    pub lease: Duration,
+    /// How long a single write may take at the destination; no write starts that could outlive its lease.
+    pub write: Duration,
+    /// How long a request without an answer may still take effect.
+    pub settle: Duration,
+    /// How long a run goes on trying without any progress.
+    pub patience: Duration,
+    /// Failed tries of one record, alone, before a person must look.
+    pub attempts_max: u32,
+}
+
+impl Default for DispatchLimits {
+    fn default() -> DispatchLimits {
+        DispatchLimits {
+            window: 1000,
+            lanes: 4,
+            lease: Duration::from_secs(600),
+            write: Duration::from_secs(150),
+            settle: super::outcome::SETTLE_DEFAULT,
+            patience: Duration::from_secs(180),
+            attempts_max: 25,
+        }
+    }
+}
+
+/// Takes what would be sent instead of the destination.
+pub trait Preview: Send + Sync {
+    fn record(&self, call: &RedactedCall, decision: &Match, operation: &Operation, mapped: &Mapped);
+    fn skipped(&self, call: &RedactedCall, decision: &Match, problem: &Problem);
+    fn refused(&self, call: &RedactedCall, problem: &Problem);
+}
+
+/// Delivers everything that is due at `destination`. With a `preview`, nothing is written and the store must be a copy.
+pub async fn dispatch(
+    engine: &Engine,
+    destination: &Arc<dyn Destination>,
+    limits: DispatchLimits,
+    preview: Option<&dyn Preview>,
+) -> Result<DeliverySummary, StoreError> {
+    let mut dispatcher = Dispatcher::new(engine, destination.as_ref(), limits, preview);
+    engine.store.reclaim(engine.clock.now_ms()).await?;
+    let due: u64 = dispatcher.count_due().await?;
+    engine.progress.event(Event::Delivering(due));
+    if due > 0 && dispatcher.prepare().await? {
+        dispatcher.run().await?;
+    }
+    if preview.is_none() {
+        dispatcher.summary.waiting = dispatcher.count_due().await?;
+    }
+    Ok(dispatcher.summary)
+}
+
+pub(super) struct Dispatcher<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) destination: &'a dyn Destination,
+    pub(super) limits: DispatchLimits,
+    pub(super) preview: Option<&'a dyn Preview>,
+    pub(super) readiness: Readiness,
+    pub(super) summary: DeliverySummary,
+    /// What an earlier script left, by call date; the last few dates.
+    pub(super) adoptable: HashMap<Date, HashMap<String, Existing>>,
+    /// Lanes now in use; fewer while the remote is busy.
+    pub(super) lanes: usize,
+    /// Windows in a row in which the remote had trouble.
+    failures: u32,
+    cool_until_ms: i64,
+    progress_at_ms: i64,
+}
+
+impl<'a> Dispatcher<'a> {
+    fn new(
+        engine: &'a Engine,
+        destination: &'a dyn Destination,
+        limits: DispatchLimits,
+        preview: Option<&'a dyn Preview>,
+    ) -> Dispatcher<'a> {
+        Dispatcher {
+            engine,
+            destination,
+            limits,
+            preview,
+            readiness: Readiness { unique_key: false, warnings: Vec::new() },
+            summary: DeliverySummary::default(),
+            adoptable: HashMap::new(),
+            lanes: limits.lanes.max(1),
+            failures: 0,
+            cool_until_ms: 0,
+            progress_at_ms: engine.clock.now_ms(),
+        }
+    }
+
+    async fn count_due(&self) -> Result<u64, StoreError> {
+        let tally = self.engine.store.tally(self.destination.name()).await?;
+        Ok(tally
+            .iter()
+            .filter(|row| ["due", "held", "unknown"].contains(&row.state.as_str()))
+            .map(|row| row.count)
+            .sum())
+    }
+
+    /// Gets the destination ready; false if it cannot be used now.
+    async fn prepare(&mut self) -> Result<bool, StoreError> {
+        loop {
+            match self.destination.prepare().await {
+                Ok(readiness) => {
+                    for warning in &readiness.warnings {
+                        self.engine.progress.event(Event::Warning(warning.clone()));
+                    }
+                    self.readiness = readiness;
+                    if self.preview.is_none() {
+                        self.engine.store.release_hold(self.destination.name()).await?;
+                    }
+                    return Ok(true);
+                }
+                Err(Outcome::Hold { problem }) => {
+                    self.hold(problem).await?;
+                    return Ok(false);
+                }
+                Err(Outcome::Retry { after, problem, .. }) => {
+                    self.trouble(&problem, after);
+                    if !self.wait_for(self.cool_until_ms).await {
+                        return Ok(false);
+                    }
+                }
+                Err(other) => {
+                    self.hold(unexpected(&other)).await?;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    async fn run(&mut self) -> Result<(), StoreError> {
+        while !self.engine.stop.is_asked() && self.summary.hold.is_none() {
+            if !self.wait_for(self.cool_until_ms).await {
+                break;
+            }
+            let now_ms = self.engine.clock.now_ms();
+            let lease_until_ms = later(now_ms, self.limits.lease);
+            let name = self.destination.name();
+            let claimed = self.engine.store.claim(name, self.limits.window, now_ms, lease_until_ms).await?;
+            if !claimed.is_empty() {
+                self.window(claimed).await?;
+                continue;
+            }
+            if self.engine.store.reclaim(now_ms).await? > 0 {
+                continue;
+            }
+            match self.engine.store.next_due(name).await? {
+                Some(at_ms) if self.preview.is_none() => {
+                    if !self.wait_for(at_ms).await {
+                        break;
+                    }
+                }
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until `at_ms`; false if that is beyond the patience or a stop was asked for.
+    async fn wait_for(&self, at_ms: i64) -> bool {
+        let now_ms = self.engine.clock.now_ms();
+        if at_ms <= now_ms {
+            return !self.engine.stop.is_asked();
+        }
+        if at_ms > later(self.progress_at_ms.max(0), self.limits.patience) {
+            return false;
+        }
+        let wait = Duration::from_millis((at_ms - now_ms).unsigned_abs());
+        if wait >= Duration::from_secs(2) {
+            let reason = self.summary.waiting_for.iter().next_back().cloned().unwrap_or_default();
+            self.engine.progress.event(Event::Waiting { seconds: wait.as_secs(), reason });
+        }
+        tokio::select! {
+            () = self.engine.clock.sleep(wait) => true,
+            () = self.engine.stop.asked() => false,
+        }
+    }
+
+    /// Notes that the remote has trouble: the next question waits.
+    pub(super) fn trouble(&mut self, problem: &Problem, asked: Option<Duration>) {
+        self.failures += 1;
+        let wait = backoff::wait(self.failures, asked, self.engine.chance());
+        self.cool_until_ms = self.cool_until_ms.max(later(self.engine.clock.now_ms(), wait));
+        if problem.code == problem::REMOTE_BUSY {
+            self.lanes = (self.lanes / 2).max(1);
+        }
+        if self.summary.waiting_for.len() < 5 {
+            self.summary.waiting_for.insert(problem.what.clone());
+        }
+    }
+
+    /// Notes trouble that a write met; a window counts as one failure however many of its rows met it.
+    pub(super) fn cool(&mut self, problem: &Problem) {
+        if self.cool_until_ms <= self.engine.clock.now_ms() {
+            self.trouble(problem, None);
+        }
+    }
+
+    /// Notes that something was settled for good.
+    pub(super) fn progressed(&mut self) {
+        self.progress_at_ms = self.engine.clock.now_ms();
+        self.failures = 0;
+        self.lanes = (self.lanes + 1).min(self.limits.lanes.max(1));
+    }
+
+    pub(super) async fn hold(&mut self, problem: Problem) -> Result<(), StoreError> {
+        if self.preview.is_none() {
+            let now_ms = self.engine.clock.now_ms();
+            self.engine.store.hold(self.destination.name(), &StoredProblem::from(&problem), now_ms).await?;
+        }
+        self.summary.hold = Some(problem);
+        Ok(())
+    }
+}
+
+/// A question was answered with something that only a write can come to: a defect of the destination, told as such.
+pub fn unexpected(outcome: &Outcome) -> Problem {
+    let (Outcome::Reject { problem }
+    | Outcome::Unknown { problem, .. }
+    | Outcome::Rematch { problem }
+    | Outcome::Hold { problem }
+    | Outcome::Retry { problem, .. }) = outcome
+    else {
+        return Problem::new(
+            problem::ORG_CONFIGURATION,
+            "the destination answered a question with a record",
+            "report this as a defect",
+        );
+    };
+    problem.clone()
+}

@@ -1,0 +1,265 @@
+//! From files to calls and due deliveries, a bounded number at a time.
+//!
+//! Invariant: memory does not grow with the number or the size of files: small files are read many at once under a small
+//! limit, and whatever is larger is put off and then goes through one at a time.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::summary::QUARANTINE_NAMED_MAX;
+use super::{Engine, Event, IntakeSummary};
+use crate::problem::{self, Problem};
+use crate::redact::redact;
+use crate::sources::{FetchError, ObjectSource, RawRef};
+use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, RawFilter, StoreError};
+
+/// Files asked of the ledger at once.
+const LISTED_CHUNK: usize = 500;
+/// Files committed in one transaction.
+const COMMIT_CHUNK: usize = 64;
+/// A listed file above this is read alone.
+const SMALL_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// A file that inflates beyond this is converted alone.
+const SMALL_INFLATED_BYTES_MAX: usize = 1024 * 1024;
+
+/// How much is in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct IntakeLimits {
+    /// Files being fetched at once.
+    pub fetches: usize,
+    /// Largest file after inflating, in bytes.
+    pub inflated_bytes_max: usize,
+}
+
+/// Reads every file of `days` that the ledger does not know yet. A source that fails ends the reading; what was read by
+/// then is kept and the cause stands in the summary.
+pub async fn intake(
+    engine: &Engine,
+    source: &Arc<dyn ObjectSource>,
+    destinations: &[String],
+    zone: &TimeZone,
+    days: &[Date],
+    limits: IntakeLimits,
+) -> Result<IntakeSummary, StoreError> {
+    let mut reader = Reader::new(engine, source, destinations, zone, limits);
+    for day in days {
+        let mut listing = source.list(*day).chunks(LISTED_CHUNK);
+        while let Some(chunk) = listing.next().await {
+            if engine.stop.is_asked() || reader.summary.stopped.is_some() {
+                return Ok(reader.summary);
+            }
+            let mut raws = Vec::with_capacity(chunk.len());
+            for listed in chunk {
+                match listed {
+                    Ok(raw) => raws.push(raw),
+                    Err(problem) => reader.summary.stopped = Some(problem),
+                }
+            }
+            reader.take(Some(*day), raws).await?;
+        }
+    }
+    Ok(reader.summary)
+}
+
+/// Reads quarantined files again, those whose URL contains `part` (all if `None`).
+pub async fn reread(
+    engine: &Engine,
+    source: &Arc<dyn ObjectSource>,
+    destinations: &[String],
+    zone: &TimeZone,
+    part: Option<String>,
+    limits: IntakeLimits,
+) -> Result<IntakeSummary, StoreError> {
+    let mut reader = Reader::new(engine, source, destinations, zone, limits);
+    let filter = RawFilter { state: Some("quarantined"), url_part: part, ..RawFilter::default() };
+    for row in engine.store.raws(&filter).await? {
+        let day = row.day.as_deref().and_then(|day| day.parse().ok());
+        match source.look(&row.url).await {
+            Ok(Some(raw)) => reader.take(day, vec![raw]).await?,
+            Ok(None) => {
+                let problem = Problem::new(
+                    problem::OBJECT_VANISHED,
+                    format!("{} is gone", row.url),
+                    "have the agent export the session again, or leave it",
+                );
+                reader.count(&row.url, &problem);
+            }
+            Err(FetchError::File(problem)) => reader.count(&row.url, &problem),
+            Err(FetchError::Source(problem)) => {
+                reader.summary.stopped = Some(problem);
+                break;
+            }
+        }
+    }
+    Ok(reader.summary)
+}
+
+struct Reader<'a> {
+    engine: &'a Engine,
+    source: &'a Arc<dyn ObjectSource>,
+    destinations: &'a [String],
+    zone: &'a TimeZone,
+    limits: IntakeLimits,
+    summary: IntakeSummary,
+}
+
+enum Taken {
+    Item(Box<IntakeItem>),
+    /// Too large to be read beside others.
+    Large(RawRef),
+    SourceFailed(Problem),
+}
+
+impl<'a> Reader<'a> {
+    fn new(
+        engine: &'a Engine,
+        source: &'a Arc<dyn ObjectSource>,
+        destinations: &'a [String],
+        zone: &'a TimeZone,
+        limits: IntakeLimits,
+    ) -> Reader<'a> {
+        Reader { engine, source, destinations, zone, limits, summary: IntakeSummary::default() }
+    }
+
+    /// Fetches, converts and commits those of `raws` that are not known.
+    async fn take(&mut self, day: Option<Date>, raws: Vec<RawRef>) -> Result<(), StoreError> {
+        let count = raws.len() as u64;
+        self.summary.files += count;
+        self.engine.progress.event(Event::Listed(count));
+        let known = self.engine.store.known(source_name(), &raws).await?;
+        let fresh: Vec<RawRef> =
+            raws.into_iter().zip(&known).filter(|(_, known)| !**known).map(|(raw, _)| raw).collect();
+        let skipped = count - fresh.len() as u64;
+        self.summary.files_known += skipped;
+        self.engine.progress.event(Event::Read(skipped));
+
+        let (source, limits) = (self.source, self.limits);
+        let small = SMALL_INFLATED_BYTES_MAX.min(limits.inflated_bytes_max);
+        let mut taken = stream::iter(fresh)
+            .map(|raw| async move {
+                if raw.bytes > SMALL_FILE_BYTES_MAX {
+                    return Ok(Taken::Large(raw));
+                }
+                match read_one(source, raw, day, small).await? {
+                    Taken::Item(item) if is_too_large(&item.fate) => Ok(Taken::Large(item.raw)),
+                    other => Ok::<Taken, StoreError>(other),
+                }
+            })
+            .buffer_unordered(limits.fetches.max(1))
+            .chunks(COMMIT_CHUNK);
+        while let Some(chunk) = taken.next().await {
+            let mut items = Vec::with_capacity(chunk.len());
+            let mut large = Vec::new();
+            for one in chunk {
+                match one? {
+                    Taken::Item(item) => items.push(*item),
+                    Taken::Large(raw) => large.push(raw),
+                    Taken::SourceFailed(problem) => self.summary.stopped = Some(problem),
+                }
+            }
+            self.commit(items).await?;
+            for raw in large {
+                match read_one(source, raw, day, limits.inflated_bytes_max).await? {
+                    Taken::Item(item) => self.commit(vec![*item]).await?,
+                    Taken::SourceFailed(problem) => self.summary.stopped = Some(problem),
+                    Taken::Large(_) => {}
+                }
+            }
+            if self.engine.stop.is_asked() || self.summary.stopped.is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, items: Vec<IntakeItem>) -> Result<(), StoreError> {
+        let now_ms = self.engine.clock.now_ms();
+        let named: Vec<(String, Option<Problem>)> = items
+            .iter()
+            .map(|item| match &item.fate {
+                IntakeFate::Quarantine(problem) => (item.raw.url.clone(), Some(problem.clone())),
+                IntakeFate::Call(_) => (String::new(), None),
+            })
+            .collect();
+        let results = self.engine.store.ingest(source_name(), self.destinations, self.zone, items, now_ms).await?;
+        self.engine.progress.event(Event::Read(results.len() as u64));
+        for (result, (url, problem)) in results.into_iter().zip(named) {
+            match result {
+                IntakeResult::NewCall => self.summary.new_calls += 1,
+                IntakeResult::NewRevision => self.summary.new_revisions += 1,
+                IntakeResult::NothingNew => self.summary.nothing_new += 1,
+                IntakeResult::Quarantined => {
+                    if let Some(problem) = problem {
+                        self.count(&url, &problem);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, url: &str, problem: &Problem) {
+        self.summary.quarantined += 1;
+        if self.summary.quarantine.len() < QUARANTINE_NAMED_MAX {
+            self.summary.quarantine.push((url.to_owned(), format!("{}: {}", problem.code, problem.what)));
+        }
+    }
+}
+
+/// The name under which session files stand in the ledger; the call key is made with it, so it never changes.
+fn source_name() -> &'static str {
+    crate::sources::object_store::SOURCE_NAME
+}
+
+/// One file to an item for the ledger. Only a store that cannot encode is an error.
+async fn read_one(
+    source: &Arc<dyn ObjectSource>,
+    raw: RawRef,
+    day: Option<Date>,
+    inflated_bytes_max: usize,
+) -> Result<Taken, StoreError> {
+    let fate = match source.fetch(&raw).await {
+        Ok(bytes) => convert(source, &raw, bytes, inflated_bytes_max).await?,
+        Err(FetchError::File(problem)) => IntakeFate::Quarantine(problem),
+        Err(FetchError::Source(problem)) => return Ok(Taken::SourceFailed(problem)),
+    };
+    Ok(Taken::Item(Box::new(IntakeItem { raw, day, fate })))
+}
+
+fn is_too_large(fate: &IntakeFate) -> bool {
+    matches!(fate, IntakeFate::Quarantine(problem) if problem.code == problem::RAW_TOO_LARGE)
+}
+
+/// Inflate, decode, convert, redact, encode: the work of a processor, off the reactor. A panic on hostile input
+/// quarantines the one file.
+async fn convert(
+    source: &Arc<dyn ObjectSource>,
+    raw: &RawRef,
+    bytes: bytes::Bytes,
+    inflated_bytes_max: usize,
+) -> Result<IntakeFate, StoreError> {
+    let (source, raw) = (Arc::clone(source), raw.clone());
+    let url = raw.url.clone();
+    let work = tokio::task::spawn_blocking(move || {
+        let converted = match source.convert(&raw, &bytes, inflated_bytes_max) {
+            Ok(converted) => converted,
+            Err(problem) => return Ok(IntakeFate::Quarantine(problem)),
+        };
+        drop(bytes);
+        let (raw_digest, notes) = (converted.digest, converted.notes);
+        let call = IntakeCall::of(&redact(converted.call), raw_digest, notes)?;
+        Ok(IntakeFate::Call(Box::new(call)))
+    });
+    match work.await {
+        Ok(fate) => fate,
+        Err(error) if error.is_panic() => Ok(IntakeFate::Quarantine(Problem::new(
+            problem::RAW_NOT_JSON,
+            format!("{url} broke the converter"),
+            "keep the file and report it as a defect",
+        ))),
+        Err(error) => Err(StoreError::Unusable(format!("reading stopped: {error}"))),
+    }
+}

@@ -1,0 +1,57 @@
+//! The only loops and the only policy: what is read, what is sent when, what follows a failure.
+//!
+//! Invariants: a file counts as read only after its call and deliveries are committed; nothing is sent without a
+//! committed intent; nothing with an unknown outcome is sent again before the destination was asked, unless it refuses
+//! doubles by itself; one bad record or one bad destination never stops another.
+
+mod backoff;
+mod dispatch;
+mod intake;
+mod lanes;
+mod outcome;
+mod progress;
+mod summary;
+mod sync;
+mod window;
+
+pub use dispatch::{DispatchLimits, Preview, dispatch, unexpected};
+pub use intake::{IntakeLimits, intake, reread};
+pub use progress::{Event, Progress, Quiet, Stop};
+pub use summary::{DeliverySummary, IntakeSummary, RunSummary, reason, thousands};
+pub use sync::{Days, SyncRun};
+
+use std::sync::{Arc, Mutex};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::clock::Clock;
+use crate::store::Store;
+
+/// What every part of the engine works with.
+#[derive(Clone)]
+pub struct Engine {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub progress: Arc<dyn Progress>,
+    pub stop: Stop,
+    chance: Arc<Mutex<StdRng>>,
+}
+
+impl Engine {
+    /// `seed` drives every random choice (jitter).
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        progress: Arc<dyn Progress>,
+        stop: Stop,
+        seed: u64,
+    ) -> Engine {
+        Engine { store, clock, progress, stop, chance: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+    }
+
+    /// A number from 0 up to 1.
+    fn chance(&self) -> f64 {
+        self.chance.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).random()
+    }
+}

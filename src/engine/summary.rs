@@ -1,0 +1,149 @@
+//! What a run did, by reason, in numbers and in the sentence that ends it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::problem::{self, Problem};
+
+/// Quarantined files that a summary names; the rest is in `trunkline quarantine`.
+pub const QUARANTINE_NAMED_MAX: usize = 20;
+
+/// What was read.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct IntakeSummary {
+    pub files: u64,
+    /// In the ledger already, in the same version.
+    pub files_known: u64,
+    pub new_calls: u64,
+    pub new_revisions: u64,
+    /// Files that added nothing: the same session again, or older evidence.
+    pub nothing_new: u64,
+    pub quarantined: u64,
+    /// The first few quarantined files with their reason.
+    pub quarantine: Vec<(String, String)>,
+    /// Why reading ended early, if it did.
+    #[serde(skip)]
+    pub stopped: Option<Problem>,
+}
+
+/// What became of the deliveries that this run settled; each delivery counts once, by its last outcome.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DeliverySummary {
+    pub delivered: u64,
+    pub updated: u64,
+    pub adopted: u64,
+    /// Delivered before with the same content; nothing was sent.
+    pub unchanged: u64,
+    pub skipped: BTreeMap<String, u64>,
+    pub dead: BTreeMap<String, u64>,
+    /// Still due: will be tried by the next run.
+    pub waiting: u64,
+    pub people_created: u64,
+    #[serde(skip)]
+    pub hold: Option<Problem>,
+    /// Why calls wait, each cause once.
+    #[serde(skip)]
+    pub waiting_for: BTreeSet<String>,
+}
+
+/// A whole run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RunSummary {
+    pub intake: IntakeSummary,
+    pub delivery: DeliverySummary,
+    pub requests: u64,
+    pub took_ms: i64,
+    pub stopped: bool,
+}
+
+impl RunSummary {
+    /// "1,521 delivered, 84 without e-mail, 395 without a match, 6 files in quarantine".
+    pub fn sentence(&self) -> String {
+        let delivery = &self.delivery;
+        let mut parts = Vec::new();
+        let mut part = |count: u64, words: &str| {
+            if count > 0 {
+                parts.push(format!("{} {words}", thousands(count)));
+            }
+        };
+        part(delivery.delivered, "delivered");
+        part(delivery.updated, "updated");
+        part(delivery.adopted, "adopted");
+        part(delivery.unchanged, "unchanged");
+        for (code, count) in &delivery.skipped {
+            part(*count, reason(code));
+        }
+        for (code, count) in &delivery.dead {
+            part(*count, &format!("dead-lettered ({code})"));
+        }
+        let waiting = if delivery.hold.is_some() { "held" } else { "waiting for the next run" };
+        part(delivery.waiting, waiting);
+        part(
+            self.intake.quarantined,
+            if self.intake.quarantined == 1 { "file in quarantine" } else { "files in quarantine" },
+        );
+        if parts.is_empty() {
+            return match self.intake.files {
+                0 => "no files found and nothing due".to_owned(),
+                files => format!("nothing new in {} files", thousands(files)),
+            };
+        }
+        parts.join(", ")
+    }
+
+    /// Whether somebody has to look at something.
+    pub fn needs_a_person(&self) -> bool {
+        self.intake.quarantined > 0
+            || self.intake.stopped.is_some()
+            || self.delivery.hold.is_some()
+            || !self.delivery.dead.is_empty()
+            || self.delivery.waiting > 0
+    }
+}
+
+/// A skip's reason in a few words.
+pub fn reason(code: &str) -> &'static str {
+    match code {
+        code if code == problem::NO_EMAIL.0 => "without e-mail",
+        code if code == problem::NO_MATCH.0 => "without a match",
+        code if code == problem::AMBIGUOUS.0 => "with several matches",
+        _ => "skipped",
+    }
+}
+
+/// 1521 -> "1,521".
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_with_what_it_did_by_reason() {
+        let mut summary = RunSummary::default();
+        assert_eq!(summary.sentence(), "no files found and nothing due");
+        summary.intake.files = 2006;
+        assert_eq!(summary.sentence(), "nothing new in 2,006 files");
+        summary.delivery.delivered = 1521;
+        summary.delivery.skipped.insert(problem::NO_EMAIL.0.into(), 84);
+        summary.delivery.skipped.insert(problem::NO_MATCH.0.into(), 395);
+        assert!(!summary.needs_a_person());
+        summary.intake.quarantined = 6;
+        assert_eq!(
+            summary.sentence(),
+            "1,521 delivered, 84 without e-mail, 395 without a match, 6 files in quarantine"
+        );
+        assert!(summary.needs_a_person());
+    }
+}

@@ -1,0 +1,84 @@
+//! The nightly sync: read the days' files, deliver what is due, say what was done.
+
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::{
+    DeliverySummary, DispatchLimits, Engine, IntakeLimits, IntakeSummary, Preview, RunSummary, dispatch, intake,
+};
+use crate::destinations::Destination;
+use crate::problem;
+use crate::sources::ObjectSource;
+use crate::store::{Rearm, StoreError};
+
+/// The days of a run, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Days {
+    pub from: Date,
+    pub to: Date,
+}
+
+impl Days {
+    pub fn list(self) -> Vec<Date> {
+        self.from.series(jiff::Span::new().days(1)).take_while(|day| *day <= self.to).collect()
+    }
+}
+
+/// Everything a sync works with.
+pub struct SyncRun {
+    pub engine: Engine,
+    pub source: Arc<dyn ObjectSource>,
+    pub destination: Arc<dyn Destination>,
+    pub zone: TimeZone,
+    pub intake_limits: IntakeLimits,
+    pub dispatch_limits: DispatchLimits,
+}
+
+impl SyncRun {
+    /// Reads `days` and delivers everything that is due, earlier leftovers included.
+    pub async fn run(&self, days: Days, preview: Option<&dyn Preview>) -> Result<RunSummary, StoreError> {
+        let started_ms = self.engine.clock.now_ms();
+        let run_id = self.engine.store.begin_run("sync", started_ms).await?;
+        let intake = self.read(days).await?;
+        let delivery = if self.engine.stop.is_asked() {
+            DeliverySummary::default()
+        } else {
+            self.rearm_skipped(days).await?;
+            dispatch(&self.engine, &self.destination, self.dispatch_limits, preview).await?
+        };
+        let ended_ms = self.engine.clock.now_ms();
+        let summary = RunSummary {
+            intake,
+            delivery,
+            requests: self.destination.usage().requests,
+            took_ms: ended_ms - started_ms,
+            stopped: self.engine.stop.is_asked(),
+        };
+        let json = serde_json::to_string(&summary).map_err(|error| StoreError::Unusable(error.to_string()))?;
+        self.engine.store.end_run(run_id, &json, ended_ms).await?;
+        Ok(summary)
+    }
+
+    async fn read(&self, days: Days) -> Result<IntakeSummary, StoreError> {
+        if let Err(problem) = self.source.probe().await {
+            return Ok(IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() });
+        }
+        let destinations = [self.destination.name().to_owned()];
+        intake(&self.engine, &self.source, &destinations, &self.zone, &days.list(), self.intake_limits).await
+    }
+
+    /// Calls of these days that matched nobody are matched again: somebody may have mended the CRM.
+    async fn rearm_skipped(&self, days: Days) -> Result<(), StoreError> {
+        let which = Rearm {
+            states: vec!["skipped"],
+            codes: vec![problem::NO_MATCH.0.to_owned(), problem::AMBIGUOUS.0.to_owned()],
+            folder_days: Some((days.from, days.to)),
+            ..Rearm::default()
+        };
+        let count = self.engine.store.rearm(self.destination.name(), &which, self.engine.clock.now_ms()).await?;
+        tracing::debug!(count, "calls without a match are matched again");
+        Ok(())
+    }
+}

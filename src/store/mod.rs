@@ -1,0 +1,125 @@
+//! What the engine remembers: raw files, calls, deliveries, attempts, holds.
+//!
+//! Invariants: a call and its due deliveries are committed and synced in one transaction; a delivery is changed only
+//! under a lease with a fencing token; no transaction is open while a remote call runs. Times and randomness come from
+//! the caller. The traits are split by who uses them, so that another database can take the place of SQLite.
+
+mod codec;
+pub mod sqlite;
+mod types;
+
+use async_trait::async_trait;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::model::CallKey;
+use crate::sources::RawRef;
+
+pub use codec::{EncodedCall, decode_call, encode_call};
+pub use types::*;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused: disk full, I/O error, locked for too long, not a database.
+    #[error("the store cannot be used: {0}")]
+    Unusable(String),
+    /// A row does not read back as it was written.
+    #[error("the store is damaged at {place}: {cause}")]
+    Damaged { place: String, cause: String },
+    #[error("the store has schema {found}, and this Trunkline knows only up to {known}")]
+    Newer { found: u32, known: u32 },
+    #[error("SQLite {0} has a defect that can lose committed data")]
+    UnsafeSqlite(String),
+}
+
+/// What intake writes.
+#[async_trait]
+pub trait IntakeStore: Send + Sync {
+    /// Which of these files are already in the ledger in the same version, in the order asked.
+    async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<bool>, StoreError>;
+
+    /// Commits raw files, their calls and the due deliveries for `destinations`, all or nothing. The answer says for
+    /// each item what became of it, in order. `zone` gives a call its calendar day.
+    async fn ingest(
+        &self,
+        source: &str,
+        destinations: &[String],
+        zone: &TimeZone,
+        items: Vec<IntakeItem>,
+        now_ms: i64,
+    ) -> Result<Vec<IntakeResult>, StoreError>;
+}
+
+/// What dispatch does with deliveries.
+#[async_trait]
+pub trait DeliveryStore: Send + Sync {
+    /// Takes back the deliveries of processes that are gone or whose lease has run out. Answers how many.
+    async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError>;
+
+    /// Leases up to `count` due deliveries, oldest call first.
+    async fn claim(
+        &self,
+        destination: &str,
+        count: usize,
+        now_ms: i64,
+        lease_until_ms: i64,
+    ) -> Result<Vec<Claimed>, StoreError>;
+
+    /// When the next delivery falls due, if any waits (leases of other processes do not count).
+    async fn next_due(&self, destination: &str) -> Result<Option<i64>, StoreError>;
+
+    /// Records, before anything is sent, what is about to be sent. Answers the ids whose lease still held; the others
+    /// must not be sent.
+    async fn intend(&self, intents: Vec<Intent>, now_ms: i64) -> Result<Vec<i64>, StoreError>;
+
+    /// Records what became of claimed deliveries and ends their leases. A lost lease changes nothing. Answers how many
+    /// were settled.
+    async fn settle(&self, settlements: Vec<Settlement>, now_ms: i64) -> Result<usize, StoreError>;
+
+    /// Stops a destination until somebody acts; keeps the first `since` of the same code.
+    async fn hold(&self, destination: &str, problem: &StoredProblem, now_ms: i64) -> Result<(), StoreError>;
+
+    async fn release_hold(&self, destination: &str) -> Result<(), StoreError>;
+
+    /// Makes deliveries due again; answers how many. A person's `retry` also forgets attempts.
+    async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError>;
+
+    /// Claims the making of a person for an address; false if somebody else alive has it.
+    async fn claim_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<bool, StoreError>;
+
+    async fn release_person(&self, destination: &str, matched_by: [u8; 32]) -> Result<(), StoreError>;
+
+    async fn begin_run(&self, command: &str, now_ms: i64) -> Result<i64, StoreError>;
+
+    async fn end_run(&self, id: i64, summary: &str, now_ms: i64) -> Result<(), StoreError>;
+}
+
+/// What people ask.
+#[async_trait]
+pub trait ReadStore: Send + Sync {
+    async fn call(&self, key: &CallKey) -> Result<Option<StoredCall>, StoreError>;
+
+    /// Calls by the source's own id or by call key, exactly.
+    async fn find_calls(&self, id: &str) -> Result<Vec<CallKey>, StoreError>;
+
+    async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRow>, StoreError>;
+
+    async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRow>, StoreError>;
+
+    async fn attempts(&self, delivery_id: i64) -> Result<Vec<AttemptRow>, StoreError>;
+
+    async fn raws(&self, filter: &RawFilter) -> Result<Vec<RawRow>, StoreError>;
+
+    async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
+
+    /// Deliveries of a destination by state and code.
+    async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError>;
+
+    /// Figures per call day, newest last.
+    async fn report(&self, from: Date, to: Date) -> Result<Vec<DayFigures>, StoreError>;
+}
+
+/// A whole store.
+pub trait Store: IntakeStore + DeliveryStore + ReadStore {}
+impl<T: IntakeStore + DeliveryStore + ReadStore> Store for T {}

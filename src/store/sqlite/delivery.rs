@@ -1,0 +1,416 @@
+//! Leases, intents, settlements, holds: every change of a delivery's state.
+//!
+//! Invariant: a delivery under lease is changed only with its owner and its fencing token; who lost the lease changes
+//! nothing. What was sent stays on record until its outcome is known.
+
+use async_trait::async_trait;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+
+use super::{SqliteStore, owners};
+use crate::model::{Digest, Revision};
+use crate::store::{
+    Change, Claimed, DeliveryStore, Intent, IntentFate, PriorIntent, Rearm, Settlement, StoreError, StoredProblem,
+    decode_call,
+};
+
+#[async_trait]
+impl DeliveryStore for SqliteStore {
+    async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError> {
+        let (path, me) = (self.path().to_owned(), self.owner_id().to_owned());
+        self.write(move |connection| {
+            let others: Vec<String> = connection
+                .prepare_cached("SELECT id FROM owner WHERE id <> ?1")?
+                .query_map([&me], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            let mut freed = connection.execute(
+                "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1 WHERE state = 'leased' AND lease_until < ?1",
+                [now_ms],
+            )?;
+            for other in others {
+                if owners::is_alive(&path, &other)? {
+                    continue;
+                }
+                freed += connection.execute(
+                    "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1 WHERE state = 'leased' AND owner = ?1",
+                    [&other],
+                )?;
+                connection.execute("DELETE FROM person_claim WHERE owner = ?1", [&other])?;
+                connection.execute("DELETE FROM owner WHERE id = ?1", [&other])?;
+            }
+            Ok(freed)
+        })
+        .await
+    }
+
+    async fn claim(
+        &self,
+        destination: &str,
+        count: usize,
+        now_ms: i64,
+        lease_until_ms: i64,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
+        let leased = self
+            .write(move |connection| {
+                let mut find = connection.prepare_cached(
+                    "SELECT d.id, b.json_bytes FROM delivery d JOIN call_body b USING (call_key)
+                     WHERE d.destination = ?1 AND d.state = 'due' AND d.next_at <= ?2 ORDER BY d.order_at, d.id LIMIT ?3",
+                )?;
+                let (mut ids, mut bytes) = (Vec::new(), 0u64);
+                let mut rows = find.query(params![destination, now_ms, count as i64])?;
+                while let Some(row) = rows.next()? {
+                    bytes = bytes.saturating_add(row.get(1)?);
+                    if !ids.is_empty() && bytes > CLAIM_BYTES_MAX {
+                        break;
+                    }
+                    ids.push(row.get::<_, i64>(0)?);
+                }
+                drop(rows);
+                let mut lease = connection.prepare_cached(
+                    "UPDATE delivery SET state = 'leased', owner = ?2, lease_until = ?3, fence = fence + 1 WHERE id = ?1",
+                )?;
+                let mut read = connection.prepare_cached(CLAIMED)?;
+                ids.iter()
+                    .map(|id| {
+                        lease.execute(params![id, me, lease_until_ms])?;
+                        Ok(read.query_row([id], Leased::of)?)
+                    })
+                    .collect::<Result<Vec<Leased>, StoreError>>()
+            })
+            .await?;
+        // Inflating and parsing is work for other threads than the writer's.
+        tokio::task::spawn_blocking(move || leased.into_iter().map(Leased::decode).collect())
+            .await
+            .map_err(|error| StoreError::Unusable(format!("a reader stopped: {error}")))?
+    }
+
+    async fn next_due(&self, destination: &str) -> Result<Option<i64>, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let next = connection
+                .prepare_cached("SELECT min(next_at) FROM delivery WHERE destination = ?1 AND state = 'due'")?
+                .query_row([destination], |row| row.get(0))?;
+            Ok(next)
+        })
+        .await
+    }
+
+    async fn intend(&self, intents: Vec<Intent>, now_ms: i64) -> Result<Vec<i64>, StoreError> {
+        let me = self.owner_id().to_owned();
+        self.write(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "UPDATE delivery SET intent_at = ?4, intent_revision = ?5, intent_digest = ?6, intent_settled = 0,
+                   person_object = ?7, person_id = ?8, matched_by = ?9, match_json = ?10, record_json = ?11, updated_at = ?4
+                 WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased' AND lease_until > ?4",
+            )?;
+            let mut held = Vec::with_capacity(intents.len());
+            for intent in &intents {
+                let changed = statement.execute(params![
+                    intent.delivery_id,
+                    me,
+                    intent.fence,
+                    now_ms,
+                    intent.revision.0,
+                    intent.digest.0,
+                    intent.person.0,
+                    intent.person.1,
+                    intent.matched_by,
+                    intent.match_json,
+                    intent.record_json,
+                ])?;
+                if changed == 1 {
+                    held.push(intent.delivery_id);
+                }
+            }
+            Ok(held)
+        })
+        .await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>, now_ms: i64) -> Result<usize, StoreError> {
+        let me = self.owner_id().to_owned();
+        self.write(move |connection| {
+            let mut settled = 0;
+            for settlement in &settlements {
+                settled += settle_one(connection, &me, settlement, now_ms)?;
+            }
+            Ok(settled)
+        })
+        .await
+    }
+
+    async fn hold(&self, destination: &str, problem: &StoredProblem, now_ms: i64) -> Result<(), StoreError> {
+        let (destination, problem) = (destination.to_owned(), problem.clone());
+        self.write(move |connection| {
+            connection.execute(
+                "INSERT INTO hold (destination, code, what, help, since) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (destination) DO UPDATE SET
+                   since = CASE WHEN code = excluded.code THEN since ELSE excluded.since END,
+                   code = excluded.code, what = excluded.what, help = excluded.help",
+                params![destination, problem.code, problem.what, problem.help, now_ms],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn release_hold(&self, destination: &str) -> Result<(), StoreError> {
+        let destination = destination.to_owned();
+        self.write(move |connection| {
+            connection.prepare_cached("DELETE FROM hold WHERE destination = ?1")?.execute([destination])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError> {
+        let (sql, values) = rearm_statement(destination, which, now_ms);
+        self.write(move |connection| Ok(connection.execute(&sql, params_from_iter(values))?)).await
+    }
+
+    async fn claim_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<bool, StoreError> {
+        let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
+        self.write(move |connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO person_claim (destination, matched_by, owner, at) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (destination, matched_by) DO NOTHING",
+                )?
+                .execute(params![destination, matched_by, me, now_ms])?;
+            let owner: Option<String> = connection
+                .prepare_cached("SELECT owner FROM person_claim WHERE destination = ?1 AND matched_by = ?2")?
+                .query_row(params![destination, matched_by], |row| row.get(0))
+                .optional()?;
+            Ok(owner.as_deref() == Some(&me))
+        })
+        .await
+    }
+
+    async fn release_person(&self, destination: &str, matched_by: [u8; 32]) -> Result<(), StoreError> {
+        let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
+        self.write(move |connection| {
+            connection.execute(
+                "DELETE FROM person_claim WHERE destination = ?1 AND matched_by = ?2 AND owner = ?3",
+                params![destination, matched_by, me],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn begin_run(&self, command: &str, now_ms: i64) -> Result<i64, StoreError> {
+        let (command, me) = (command.to_owned(), self.owner_id().to_owned());
+        self.write(move |connection| {
+            connection.execute(
+                "INSERT INTO run (owner, command, started_at) VALUES (?1, ?2, ?3)",
+                params![me, command, now_ms],
+            )?;
+            Ok(connection.last_insert_rowid())
+        })
+        .await
+    }
+
+    async fn end_run(&self, id: i64, summary: &str, now_ms: i64) -> Result<(), StoreError> {
+        let summary = summary.to_owned();
+        self.write(move |connection| {
+            connection
+                .execute("UPDATE run SET ended_at = ?2, summary = ?3 WHERE id = ?1", params![id, now_ms, summary])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Most JSON that one claim takes into memory, in bytes, unless a single call is larger.
+const CLAIM_BYTES_MAX: u64 = 24 * 1024 * 1024;
+
+const CLAIMED: &str = "SELECT d.id, d.fence, d.lease_until, d.desired_revision, d.remote_id, d.delivered_digest,
+    d.person_object, d.person_id, d.matched_by, d.match_json, d.attempts, d.isolation, d.rematched,
+    d.intent_at, d.intent_digest, d.intent_settled, b.call_key, b.body
+    FROM delivery d JOIN call_body b ON b.call_key = d.call_key WHERE d.id = ?1";
+
+/// A leased row before its call is decoded.
+struct Leased {
+    claimed: Box<dyn FnOnce(crate::redact::RedactedCall) -> Claimed + Send>,
+    key: String,
+    body: Vec<u8>,
+}
+
+impl Leased {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Leased> {
+        let (delivery_id, fence, lease_until_ms) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let revision = Revision(row.get(3)?);
+        let remote_id = row.get(4)?;
+        let delivered_digest = row.get::<_, Option<[u8; 32]>>(5)?.map(Digest);
+        let person = row.get::<_, Option<String>>(6)?.zip(row.get::<_, Option<String>>(7)?);
+        let (matched_by, match_json) = (row.get(8)?, row.get(9)?);
+        let (attempts, isolation, rematched) = (row.get(10)?, row.get(11)?, row.get(12)?);
+        let intent_digest = row.get::<_, Option<[u8; 32]>>(14)?.map(Digest);
+        let settled = row.get(15)?;
+        let intent = row.get::<_, Option<i64>>(13)?.zip(intent_digest).map(|(at_ms, digest)| PriorIntent {
+            at_ms,
+            digest,
+            settled,
+        });
+        Ok(Leased {
+            key: row.get(16)?,
+            body: row.get(17)?,
+            claimed: Box::new(move |call| Claimed {
+                delivery_id,
+                fence,
+                lease_until_ms,
+                revision,
+                call,
+                remote_id,
+                delivered_digest,
+                person,
+                matched_by,
+                match_json,
+                attempts,
+                isolation,
+                rematched,
+                intent,
+            }),
+        })
+    }
+
+    fn decode(self) -> Result<Claimed, StoreError> {
+        Ok((self.claimed)(decode_call(&self.key, &self.body)?))
+    }
+}
+
+const MINE: &str = "WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased'";
+
+fn settle_one(connection: &Connection, me: &str, settlement: &Settlement, now_ms: i64) -> Result<usize, StoreError> {
+    let lease = [Value::from(settlement.delivery_id), Value::from(me.to_owned()), Value::from(settlement.fence)];
+    let changed = apply(connection, &lease, &settlement.change, now_ms)?;
+    if changed == 0 {
+        tracing::warn!(
+            delivery = settlement.delivery_id,
+            "the lease was lost; what happened is not recorded by this process"
+        );
+        return Ok(0);
+    }
+    if let Some(attempt) = &settlement.attempt {
+        connection
+            .prepare_cached(
+                "INSERT INTO attempt (delivery_id, at, took_ms, operation, batch_rows, revision, outcome, code, what)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                settlement.delivery_id,
+                attempt.at_ms,
+                attempt.took_ms,
+                attempt.operation,
+                attempt.batch_rows as i64,
+                attempt.revision.0,
+                attempt.outcome,
+                attempt.problem.as_ref().map(|problem| &problem.code),
+                attempt.problem.as_ref().map(|problem| &problem.what),
+            ])?;
+    }
+    Ok(changed)
+}
+
+fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i64) -> Result<usize, StoreError> {
+    let text = |text: &str| Value::from(text.to_owned());
+    let (set, values): (String, Vec<Value>) = match change {
+        Change::Delivered { remote_id, revision, digest, adopted, written } => (
+            "remote_id = ?5, delivered_revision = ?6, delivered_digest = ?7, adopted = max(adopted, ?8),
+             writes = writes + ?9, delivered_at = CASE WHEN ?9 THEN ?4 ELSE coalesce(delivered_at, ?4) END,
+             state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
+             attempts = 0, isolation = 0, rematched = 0, code = NULL, what = NULL, help = NULL,
+             intent_at = NULL, intent_digest = NULL, intent_settled = 0"
+                .to_owned(),
+            vec![
+                text(remote_id),
+                Value::from(revision.0),
+                Value::from(digest.0.to_vec()),
+                Value::from(*adopted),
+                Value::from(*written),
+            ],
+        ),
+        Change::Skipped { problem, match_json } => (
+            "state = 'skipped', code = ?5, what = ?6, help = ?7, match_json = ?8, intent_at = NULL, intent_digest = NULL"
+                .to_owned(),
+            vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
+        ),
+        Change::Dead { problem } => (
+            "state = 'dead', code = ?5, what = ?6, help = ?7, attempts = attempts + 1,
+             intent_at = NULL, intent_digest = NULL, intent_settled = 0"
+                .to_owned(),
+            vec![text(&problem.code), text(&problem.what), text(&problem.help)],
+        ),
+        Change::Again { next_at_ms, problem, counts, isolate, rematch, remote_id, intent } => {
+            let intent = match intent {
+                IntentFate::Clear => ", intent_at = NULL, intent_digest = NULL, intent_settled = 0",
+                IntentFate::Keep { settled: true } => ", intent_settled = 1",
+                IntentFate::Keep { settled: false } | IntentFate::Leave => "",
+            };
+            let person = if *rematch { ", person_object = NULL, person_id = NULL, matched_by = NULL" } else { "" };
+            let sql = format!(
+                "state = 'due', next_at = ?5, attempts = attempts + ?6, isolation = min(isolation + ?7, 2),
+                 rematched = max(rematched, ?8), remote_id = coalesce(?9, remote_id),
+                 code = ?10, what = ?11, help = ?12 {intent}{person}"
+            );
+            let part = |pick: fn(&StoredProblem) -> &String| Value::from(problem.as_ref().map(|problem| pick(problem).clone()));
+            let values = vec![
+                Value::from(*next_at_ms),
+                Value::from(*counts),
+                Value::from(*isolate),
+                Value::from(*rematch),
+                Value::from(remote_id.clone()),
+                part(|problem| &problem.code),
+                part(|problem| &problem.what),
+                part(|problem| &problem.help),
+            ];
+            (sql, values)
+        }
+    };
+    let sql = format!("UPDATE delivery SET owner = NULL, lease_until = NULL, updated_at = ?4, {set} {MINE}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let all = lease.iter().cloned().chain([Value::from(now_ms)]).chain(values);
+    Ok(statement.execute(params_from_iter(all))?)
+}
+
+fn rearm_statement(destination: &str, which: &Rearm, now_ms: i64) -> (String, Vec<Value>) {
+    let mut values = vec![Value::from(now_ms), Value::from(destination.to_owned())];
+    let mut bind = |value: Value| {
+        values.push(value);
+        format!("?{}", values.len())
+    };
+    let mut conditions = Vec::new();
+    let mut among = |column: &str, texts: &mut dyn Iterator<Item = String>, bind: &mut dyn FnMut(Value) -> String| {
+        let places: Vec<String> = texts.map(|text| bind(Value::from(text))).collect();
+        conditions.push(format!("{column} IN ({})", places.join(", ")));
+    };
+    among("state", &mut which.states.iter().map(|state| (*state).to_owned()), &mut bind);
+    if !which.codes.is_empty() {
+        among("code", &mut which.codes.iter().cloned(), &mut bind);
+    }
+    if let Some(keys) = &which.keys {
+        among("call_key", &mut keys.iter().map(|key| key.as_str().to_owned()), &mut bind);
+    }
+    if let Some((from, to)) = which.days {
+        let (from, to) = (bind(Value::from(from.to_string())), bind(Value::from(to.to_string())));
+        conditions.push(format!("call_key IN (SELECT call_key FROM call WHERE day BETWEEN {from} AND {to})"));
+    }
+    if let Some((from, to)) = which.folder_days {
+        let (from, to) = (bind(Value::from(from.to_string())), bind(Value::from(to.to_string())));
+        conditions.push(format!("call_key IN (SELECT call_key FROM raw WHERE day BETWEEN {from} AND {to})"));
+    }
+    let recreate = if which.recreate {
+        ", remote_id = NULL, delivered_digest = NULL, delivered_revision = 0, intent_at = NULL, intent_digest = NULL"
+    } else {
+        ""
+    };
+    let sql = format!(
+        "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, isolation = 0, rematched = 0, updated_at = ?1,
+           person_object = CASE WHEN remote_id IS NULL THEN NULL ELSE person_object END,
+           person_id = CASE WHEN remote_id IS NULL THEN NULL ELSE person_id END {recreate}
+         WHERE destination = ?2 AND {}",
+        conditions.join(" AND ")
+    );
+    (sql, values)
+}

@@ -1,0 +1,265 @@
+//! Raw files in, calls and due deliveries out, in one transaction.
+//!
+//! Invariant: whatever the order in which the evidence of a call arrives, and however often, the call ends up the same;
+//! a revision is counted only when the content changes.
+
+use async_trait::async_trait;
+use jiff::tz::TimeZone;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::SqliteStore;
+use crate::sources::RawRef;
+use crate::store::{
+    EncodedCall, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem, decode_call,
+    encode_call,
+};
+
+#[async_trait]
+impl IntakeStore for SqliteStore {
+    async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<bool>, StoreError> {
+        let source = source.to_owned();
+        let asked: Vec<(String, String)> = raws.iter().map(|raw| (raw.url.clone(), raw.version.clone())).collect();
+        self.read(move |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT version, state FROM raw WHERE source = ?1 AND url = ?2")?;
+            asked
+                .iter()
+                .map(|(url, version)| {
+                    let row: Option<(String, String)> =
+                        statement.query_row((&source, url), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                    Ok(row.is_some_and(|(found, state)| found == *version && state == "converted"))
+                })
+                .collect()
+        })
+        .await
+    }
+
+    async fn ingest(
+        &self,
+        source: &str,
+        destinations: &[String],
+        zone: &TimeZone,
+        items: Vec<IntakeItem>,
+        now_ms: i64,
+    ) -> Result<Vec<IntakeResult>, StoreError> {
+        let (source, destinations, zone) = (source.to_owned(), destinations.to_vec(), zone.clone());
+        self.write(move |connection| {
+            let context = Context { connection, source: &source, destinations: &destinations, zone: &zone, now_ms };
+            items.iter().map(|item| context.take(item)).collect()
+        })
+        .await
+    }
+}
+
+struct Context<'a> {
+    connection: &'a Connection,
+    source: &'a str,
+    destinations: &'a [String],
+    zone: &'a TimeZone,
+    now_ms: i64,
+}
+
+/// What the ledger holds of a call before new evidence.
+struct Known {
+    revision: u32,
+    digest: Vec<u8>,
+    evidence_at: i64,
+    evidence_raw: Vec<u8>,
+}
+
+impl Context<'_> {
+    fn take(&self, item: &IntakeItem) -> Result<IntakeResult, StoreError> {
+        match &item.fate {
+            IntakeFate::Quarantine(problem) => {
+                self.put_raw(item, "quarantined", None, Some(&problem.into()))?;
+                Ok(IntakeResult::Quarantined)
+            }
+            IntakeFate::Call(call) => {
+                self.put_raw(item, "converted", Some(call), None)?;
+                self.put_call(item, call)
+            }
+        }
+    }
+
+    fn put_raw(
+        &self,
+        item: &IntakeItem,
+        state: &str,
+        call: Option<&IntakeCall>,
+        problem: Option<&StoredProblem>,
+    ) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "INSERT INTO raw (source, url, version, bytes, modified_at, digest, state, call_key, code, what, help, notes, day, seen_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (source, url) DO UPDATE SET version = excluded.version, bytes = excluded.bytes,
+               modified_at = excluded.modified_at, digest = excluded.digest, state = excluded.state,
+               call_key = coalesce(excluded.call_key, call_key), code = excluded.code, what = excluded.what,
+               help = excluded.help, notes = excluded.notes, day = coalesce(excluded.day, day), seen_at = excluded.seen_at",
+        )?;
+        let raw = &item.raw;
+        statement.execute(params![
+            self.source,
+            raw.url,
+            raw.version,
+            i64::try_from(raw.bytes).unwrap_or(i64::MAX),
+            raw.modified_at.as_millisecond(),
+            call.map(|call| call.raw_digest.0),
+            state,
+            call.map(|call| call.key.as_str()),
+            problem.map(|problem| &problem.code),
+            problem.map(|problem| &problem.what),
+            problem.map(|problem| &problem.help),
+            call.filter(|call| !call.notes.is_empty()).map(|call| call.notes.join("\n")),
+            item.day.map(|day| day.to_string()),
+            self.now_ms,
+        ])?;
+        Ok(())
+    }
+
+    fn put_call(&self, item: &IntakeItem, new: &IntakeCall) -> Result<IntakeResult, StoreError> {
+        let key = new.key.as_str();
+        let Some(known) = self.known_call(key)? else {
+            self.insert_call(item, new)?;
+            return Ok(IntakeResult::NewCall);
+        };
+        let evidence_at = item.raw.modified_at.as_millisecond();
+        if known.digest == new.encoded.digest.0 && known.evidence_at >= evidence_at {
+            return Ok(IntakeResult::NothingNew);
+        }
+        let body: Vec<u8> =
+            self.connection.query_row("SELECT body FROM call_body WHERE call_key = ?1", [key], |row| row.get(0))?;
+        let old = decode_call(key, &body)?;
+        // Two files of the same second: the digest decides, so that the order of arrival does not.
+        let newer = (evidence_at, &new.raw_digest.0[..]) >= (known.evidence_at, &known.evidence_raw[..]);
+        let fresh = decode_call(key, &new.encoded.body)?;
+        let merged =
+            if newer { fresh.into_call().over(old.into_call()) } else { old.into_call().over(fresh.into_call()) };
+        let day = merged.date_in(self.zone);
+        let started_at = merged.started_at.map(|at| at.as_millisecond());
+        let encoded = encode_call(&crate::redact::redact(merged))?;
+        let changed = encoded.digest.0[..] != known.digest[..];
+        let (evidence_at, evidence_raw) =
+            if newer { (evidence_at, new.raw_digest.0.to_vec()) } else { (known.evidence_at, known.evidence_raw) };
+        let revision = known.revision + u32::from(changed);
+        self.update_call(key, revision, started_at, day, (evidence_at, &evidence_raw), &encoded)?;
+        if !changed {
+            return Ok(IntakeResult::NothingNew);
+        }
+        self.put_revision(key, revision, item)?;
+        for destination in self.destinations {
+            self.put_delivery(key, destination, revision, started_at)?;
+        }
+        Ok(IntakeResult::NewRevision)
+    }
+
+    fn known_call(&self, key: &str) -> Result<Option<Known>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT revision, digest, evidence_at, evidence_raw FROM call WHERE call_key = ?1")?;
+        let known = statement
+            .query_row([key], |row| {
+                Ok(Known {
+                    revision: row.get(0)?,
+                    digest: row.get(1)?,
+                    evidence_at: row.get(2)?,
+                    evidence_raw: row.get(3)?,
+                })
+            })
+            .optional()?;
+        Ok(known)
+    }
+
+    fn insert_call(&self, item: &IntakeItem, new: &IntakeCall) -> Result<(), StoreError> {
+        let key = new.key.as_str();
+        let started_at = new.started_at.map(|at| at.as_millisecond());
+        let day = new.started_at.or(new.ended_at).map(|at| at.to_zoned(self.zone.clone()).date());
+        self.connection
+            .prepare_cached(
+                "INSERT INTO call (call_key, source, source_id, revision, started_at, day, digest, evidence_at, evidence_raw, first_seen, changed_at)
+                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
+            )?
+            .execute(params![
+                key,
+                self.source,
+                new.source_id,
+                started_at,
+                day.map(|day| day.to_string()),
+                new.encoded.digest.0,
+                item.raw.modified_at.as_millisecond(),
+                new.raw_digest.0,
+                self.now_ms,
+            ])?;
+        self.connection
+            .prepare_cached("INSERT INTO call_body (call_key, body, json_bytes) VALUES (?1, ?2, ?3)")?
+            .execute(params![key, new.encoded.body, new.encoded.json_bytes])?;
+        self.put_revision(key, 1, item)?;
+        for destination in self.destinations {
+            self.put_delivery(key, destination, 1, started_at)?;
+        }
+        Ok(())
+    }
+
+    fn update_call(
+        &self,
+        key: &str,
+        revision: u32,
+        started_at: Option<i64>,
+        day: Option<jiff::civil::Date>,
+        evidence: (i64, &[u8]),
+        encoded: &EncodedCall,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "UPDATE call SET revision = ?2, started_at = ?3, day = coalesce(?4, day), digest = ?5, evidence_at = ?6,
+                   evidence_raw = ?7, changed_at = ?8 WHERE call_key = ?1",
+            )?
+            .execute(params![
+                key,
+                revision,
+                started_at,
+                day.map(|day| day.to_string()),
+                encoded.digest.0,
+                evidence.0,
+                evidence.1,
+                self.now_ms
+            ])?;
+        self.connection
+            .prepare_cached("UPDATE call_body SET body = ?2, json_bytes = ?3 WHERE call_key = ?1")?
+            .execute(params![key, encoded.body, encoded.json_bytes])?;
+        Ok(())
+    }
+
+    fn put_revision(&self, key: &str, revision: u32, item: &IntakeItem) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO revision (call_key, revision, raw_url, raw_version, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![key, revision, item.raw.url, item.raw.version, self.now_ms])?;
+        Ok(())
+    }
+
+    /// Makes the delivery due. One that is under lease keeps its lease: it will be due again when it is settled, because
+    /// the revision it delivers is not the desired one any more.
+    fn put_delivery(
+        &self,
+        key: &str,
+        destination: &str,
+        revision: u32,
+        started_at: Option<i64>,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at)
+                 VALUES (?1, ?2, 'due', ?3, ?4, ?5)
+                 ON CONFLICT (call_key, destination) DO UPDATE SET
+                   state = CASE WHEN state = 'leased' THEN state ELSE 'due' END,
+                   order_at = excluded.order_at, desired_revision = excluded.desired_revision,
+                   next_at = CASE WHEN state = 'due' THEN next_at ELSE 0 END,
+                   attempts = CASE WHEN state = 'dead' THEN 0 ELSE attempts END,
+                   isolation = CASE WHEN state = 'dead' THEN 0 ELSE isolation END,
+                   rematched = 0, updated_at = excluded.updated_at",
+            )?
+            .execute(params![key, destination, started_at.unwrap_or(self.now_ms), revision, self.now_ms])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! The store in one SQLite file: one writer thread with group commit, a few read connections, WAL, every commit synced.
+//!
+//! Invariants: only the writer thread writes; a reply leaves only after the commit that it stands on; a process that
+//! uses the file holds a lock on a file of its own beside it, so that others can tell whether it is still alive.
+
+mod delivery;
+mod intake;
+mod owners;
+mod read;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+use owners::Owner;
+use writer::Writer;
+
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Idle read connections that are kept.
+const READERS_MAX: usize = 4;
+/// Pages in the WAL before SQLite moves them into the main file.
+const WAL_PAGES_MAX: u32 = 4000;
+
+/// A handle; clones share the writer.
+#[derive(Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    writer: Writer,
+    readers: Mutex<Vec<Connection>>,
+    owner: Owner,
+}
+
+impl SqliteStore {
+    /// Opens or makes the store at `path` and brings its schema up to date. `owner_id` names this process in leases and
+    /// must be new each time.
+    pub fn open(path: &Path, owner_id: &str, now_ms: i64) -> Result<SqliteStore, StoreError> {
+        gate(rusqlite::version(), rusqlite::version_number())?;
+        let mut connection = connect(path, false)?;
+        schema::migrate(&mut connection)?;
+        let owner = Owner::register(path, owner_id)?;
+        connection
+            .execute("INSERT INTO owner (id, started_at) VALUES (?1, ?2)", (owner_id, now_ms))
+            .map_err(StoreError::from)?;
+        let writer = Writer::start(connection)?;
+        let shared = Shared { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()), owner };
+        Ok(SqliteStore { shared: Arc::new(shared) })
+    }
+
+    /// Copies the store at `from`, as last committed, to a new file.
+    pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+        let connection = connect(from, true)?;
+        connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+        Ok(())
+    }
+
+    /// Runs `job` inside the writer's next transaction and answers after its commit.
+    async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.shared.writer.run(job).await
+    }
+
+    /// Runs `job` on a read connection, off the reactor.
+    async fn read<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let work = move || {
+            let idle = shared.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => connect(&shared.path, true)?,
+            };
+            let result = job(&connection);
+            let mut readers = shared.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if readers.len() < READERS_MAX {
+                readers.push(connection);
+            }
+            result
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| StoreError::Unusable(format!("a reader stopped: {error}")))?
+    }
+
+    fn owner_id(&self) -> &str {
+        self.shared.owner.id()
+    }
+
+    /// Where the store stands.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+}
+
+fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
+    let flags = if read_only {
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    };
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if !read_only {
+        connection.pragma_update(None, "page_size", 8192)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+    }
+    Ok(connection)
+}
+
+/// Refuses SQLite libraries with the WAL-reset race (fixed in 3.51.3; 3.52.0 was withdrawn): sqlite.org/wal.html.
+fn gate(text: &str, number: i32) -> Result<(), StoreError> {
+    if number < 3_051_003 || number == 3_052_000 {
+        return Err(StoreError::UnsafeSqlite(text.to_owned()));
+    }
+    Ok(())
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+                StoreError::Damaged { place: "the database file".to_owned(), cause: error.to_string() }
+            }
+            _ => StoreError::Unusable(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_libraries_that_can_lose_commits_are_refused() {
+        let check = |number: i32, fine: bool| assert_eq!(gate("x", number).is_ok(), fine, "{number}");
+        check(3_050_002, false);
+        check(3_051_002, false);
+        check(3_051_003, true);
+        check(3_052_000, false);
+        check(3_053_002, true);
+        assert!(gate(rusqlite::version(), rusqlite::version_number()).is_ok());
+    }
+}

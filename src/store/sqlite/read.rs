@@ -1,0 +1,363 @@
+//! Listings, the account of one call, and the figures of a day: reads only.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::civil::Date;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::SqliteStore;
+use crate::model::{CallKey, Digest, Revision};
+use crate::store::{
+    AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, RawFilter, RawRow, ReadStore,
+    RevisionRow, StoreError, StoredCall, StoredProblem, Tally, decode_call,
+};
+
+/// A delivery's state as people see it: due rows are told apart by why they wait.
+const STATE: &str = "CASE WHEN d.state <> 'due' THEN d.state
+    WHEN h.destination IS NOT NULL THEN 'held'
+    WHEN d.intent_at IS NOT NULL THEN 'unknown'
+    ELSE 'due' END";
+
+#[async_trait]
+impl ReadStore for SqliteStore {
+    async fn call(&self, key: &CallKey) -> Result<Option<StoredCall>, StoreError> {
+        let key = key.clone();
+        self.read(move |connection| {
+            let row: Option<(Vec<u8>, u32, i64, i64)> = connection
+                .prepare_cached(
+                    "SELECT b.body, c.revision, c.first_seen, c.changed_at FROM call c JOIN call_body b USING (call_key)
+                     WHERE c.call_key = ?1",
+                )?
+                .query_row([key.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                .optional()?;
+            let Some((body, revision, first_seen_ms, changed_at_ms)) = row else { return Ok(None) };
+            let revisions = connection
+                .prepare_cached(
+                    "SELECT revision, raw_url, raw_version, at FROM revision WHERE call_key = ?1 ORDER BY 1",
+                )?
+                .query_map([key.as_str()], |row| {
+                    Ok(RevisionRow {
+                        revision: row.get(0)?,
+                        raw_url: row.get(1)?,
+                        raw_version: row.get(2)?,
+                        at_ms: row.get(3)?,
+                    })
+                })?
+                .collect::<Result<_, _>>()?;
+            let call = decode_call(key.as_str(), &body)?;
+            Ok(Some(StoredCall { call, revision: Revision(revision), first_seen_ms, changed_at_ms, revisions }))
+        })
+        .await
+    }
+
+    async fn find_calls(&self, id: &str) -> Result<Vec<CallKey>, StoreError> {
+        let id = id.to_owned();
+        self.read(move |connection| {
+            let keys = connection
+                .prepare_cached("SELECT call_key FROM call WHERE source_id = ?1 OR call_key = ?1 ORDER BY call_key")?
+                .query_map([id], |row| Ok(CallKey::from_stored(row.get(0)?)))?
+                .collect::<Result<_, _>>()?;
+            Ok(keys)
+        })
+        .await
+    }
+
+    async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |connection| {
+            let mut sql = Sql::new(
+                "SELECT c.call_key, c.source_id, c.day, c.started_at, c.revision,
+                   (SELECT group_concat(destination || ' ' || state, char(10)) FROM delivery d WHERE d.call_key = c.call_key)
+                 FROM call c",
+            );
+            sql.days("c.day", filter.days);
+            sql.tail("ORDER BY c.started_at DESC, c.call_key", Some(filter.limit));
+            sql.rows(connection, |row| {
+                let deliveries: Option<String> = row.get(5)?;
+                Ok(CallRow {
+                    call_key: row.get(0)?,
+                    source_id: row.get(1)?,
+                    day: row.get(2)?,
+                    started_at_ms: row.get(3)?,
+                    revision: row.get(4)?,
+                    deliveries: deliveries
+                        .iter()
+                        .flat_map(|all| all.lines())
+                        .filter_map(|line| line.split_once(' '))
+                        .map(|(destination, state)| (destination.to_owned(), state.to_owned()))
+                        .collect(),
+                })
+            })
+        })
+        .await
+    }
+
+    async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |connection| {
+            let mut sql = Sql::new(&format!(
+                "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {STATE} AS shown, d.desired_revision,
+                   d.delivered_revision, d.remote_id, d.person_object, d.person_id, d.writes, d.adopted, d.attempts,
+                   coalesce(d.code, h.code), coalesce(d.what, h.what), coalesce(d.help, h.help), d.next_at, d.intent_at,
+                   d.delivered_at, d.match_json, d.record_json
+                 FROM delivery d JOIN call c USING (call_key) LEFT JOIN hold h ON h.destination = d.destination AND d.state = 'due'"
+            ));
+            sql.among("d.destination", filter.destination.as_slice());
+            sql.among("shown", &filter.states);
+            sql.among("d.code", &filter.codes);
+            sql.among("d.call_key", filter.call_key.as_slice());
+            sql.days("c.day", filter.days);
+            sql.tail("ORDER BY d.order_at, d.id", filter.limit);
+            sql.rows(connection, delivery_row)
+        })
+        .await
+    }
+
+    async fn attempts(&self, delivery_id: i64) -> Result<Vec<AttemptRow>, StoreError> {
+        self.read(move |connection| {
+            let rows = connection
+                .prepare_cached(
+                    "SELECT at, took_ms, operation, batch_rows, revision, outcome, code, what FROM attempt
+                     WHERE delivery_id = ?1 ORDER BY id",
+                )?
+                .query_map([delivery_id], |row| {
+                    Ok(AttemptRow {
+                        at_ms: row.get(0)?,
+                        took_ms: row.get(1)?,
+                        operation: row.get(2)?,
+                        batch_rows: row.get(3)?,
+                        revision: row.get(4)?,
+                        outcome: row.get(5)?,
+                        code: row.get(6)?,
+                        what: row.get(7)?,
+                    })
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn raws(&self, filter: &RawFilter) -> Result<Vec<RawRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |connection| {
+            let mut sql = Sql::new(
+                "SELECT url, version, bytes, modified_at, seen_at, digest, state, day, code, what, help, notes FROM raw",
+            );
+            sql.among("state", filter.state.map(str::to_owned).as_slice());
+            sql.among("call_key", filter.call_key.as_slice());
+            sql.among("url", filter.url.as_slice());
+            if let Some(part) = filter.url_part {
+                sql.condition(|bind| format!("instr(url, {}) > 0", bind(Value::from(part))));
+            }
+            sql.tail("ORDER BY id", filter.limit);
+            sql.rows(connection, raw_row)
+        })
+        .await
+    }
+
+    async fn holds(&self) -> Result<Vec<HoldRow>, StoreError> {
+        self.read(|connection| {
+            let rows = connection
+                .prepare_cached("SELECT destination, code, what, help, since FROM hold ORDER BY destination")?
+                .query_map((), |row| {
+                    Ok(HoldRow {
+                        destination: row.get(0)?,
+                        problem: StoredProblem { code: row.get(1)?, what: row.get(2)?, help: row.get(3)? },
+                        since_ms: row.get(4)?,
+                    })
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {STATE} AS shown, d.code, count(*) FROM delivery d
+                 LEFT JOIN hold h ON h.destination = d.destination AND d.state = 'due'
+                 WHERE d.destination = ?1 GROUP BY 1, 2 ORDER BY 1, 2"
+            );
+            let rows = connection
+                .prepare_cached(&sql)?
+                .query_map([destination], |row| {
+                    Ok(Tally { state: row.get(0)?, code: row.get(1)?, count: row.get(2)? })
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn report(&self, from: Date, to: Date) -> Result<Vec<DayFigures>, StoreError> {
+        self.read(move |connection| report(connection, from, to)).await
+    }
+}
+
+fn report(connection: &Connection, from: Date, to: Date) -> Result<Vec<DayFigures>, StoreError> {
+    let mut days: BTreeMap<String, DayFigures> = BTreeMap::new();
+    let mut day = from;
+    while day <= to {
+        days.insert(day.to_string(), DayFigures { day: day.to_string(), ..DayFigures::default() });
+        day = day.tomorrow().map_err(|error| StoreError::Unusable(error.to_string()))?;
+    }
+    let range = (from.to_string(), to.to_string());
+    let mut statement = connection.prepare_cached(
+        "SELECT c.day, d.state, d.code, count(*), sum(d.writes > 1), sum(d.adopted),
+           sum(d.person_id IS NOT NULL)
+         FROM call c JOIN delivery d USING (call_key) WHERE c.day BETWEEN ?1 AND ?2 GROUP BY 1, 2, 3",
+    )?;
+    let mut matched: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut rows = statement.query((&range.0, &range.1))?;
+    while let Some(row) = rows.next()? {
+        let (day, state, code): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (count, updated, adopted, with_person): (u64, u64, u64, u64) =
+            (row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?);
+        let Some(figures) = days.get_mut(&day) else { continue };
+        figures.calls += count;
+        let code = code.unwrap_or_default();
+        let asked = matched.entry(day).or_default();
+        if state != "skipped" || code != crate::problem::NO_EMAIL.0 {
+            asked.0 += count;
+            asked.1 += with_person;
+        }
+        match state.as_str() {
+            "delivered" => {
+                figures.delivered += count;
+                figures.updated += updated;
+                figures.adopted += adopted;
+            }
+            "skipped" => *figures.skipped.entry(code).or_default() += count,
+            "dead" => *figures.dead.entry(code).or_default() += count,
+            _ => figures.waiting += count,
+        }
+    }
+    for (day, (asked, found)) in matched {
+        if let Some(figures) = days.get_mut(&day).filter(|_| asked > 0) {
+            figures.match_rate = Some(found as f64 / asked as f64);
+        }
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT day, count(*) FROM raw WHERE state = 'quarantined' AND day BETWEEN ?1 AND ?2 GROUP BY 1",
+    )?;
+    let mut rows = statement.query((&range.0, &range.1))?;
+    while let Some(row) = rows.next()? {
+        if let Some(figures) = days.get_mut(&row.get::<_, String>(0)?) {
+            figures.quarantined = row.get(1)?;
+        }
+    }
+    Ok(days.into_values().collect())
+}
+
+fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+    Ok(DeliveryRow {
+        id: row.get(0)?,
+        call_key: row.get(1)?,
+        source_id: row.get(2)?,
+        day: row.get(3)?,
+        destination: row.get(4)?,
+        state: row.get(5)?,
+        desired_revision: row.get(6)?,
+        delivered_revision: row.get(7)?,
+        remote_id: row.get(8)?,
+        person_object: row.get(9)?,
+        person_id: row.get(10)?,
+        writes: row.get(11)?,
+        adopted: row.get(12)?,
+        attempts: row.get(13)?,
+        problem: problem(row, 14)?,
+        next_at_ms: row.get(17)?,
+        intent_at_ms: row.get(18)?,
+        delivered_at_ms: row.get(19)?,
+        match_json: row.get(20)?,
+        record_json: row.get(21)?,
+    })
+}
+
+fn raw_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
+    let notes: Option<String> = row.get(11)?;
+    Ok(RawRow {
+        url: row.get(0)?,
+        version: row.get(1)?,
+        bytes: row.get(2)?,
+        modified_at_ms: row.get(3)?,
+        seen_at_ms: row.get(4)?,
+        digest: row.get::<_, Option<[u8; 32]>>(5)?.map(|digest| Digest(digest).to_string()),
+        state: row.get(6)?,
+        day: row.get(7)?,
+        problem: problem(row, 8)?,
+        notes: notes.iter().flat_map(|notes| notes.lines()).map(str::to_owned).collect(),
+    })
+}
+
+/// The three columns from `at` on, if the first is set.
+fn problem(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<StoredProblem>> {
+    let Some(code) = row.get(at)? else { return Ok(None) };
+    let text = |index| row.get::<_, Option<String>>(index).map(Option::unwrap_or_default);
+    Ok(Some(StoredProblem { code, what: text(at + 1)?, help: text(at + 2)? }))
+}
+
+/// A SELECT with conditions that are known only at run time; values are always bound.
+struct Sql {
+    text: String,
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    fn new(select: &str) -> Sql {
+        Sql { text: select.to_owned(), conditions: Vec::new(), values: Vec::new() }
+    }
+
+    fn condition(&mut self, build: impl FnOnce(&mut dyn FnMut(Value) -> String) -> String) {
+        let values = &mut self.values;
+        let condition = build(&mut |value| {
+            values.push(value);
+            format!("?{}", values.len())
+        });
+        self.conditions.push(condition);
+    }
+
+    fn among(&mut self, column: &str, texts: &[String]) {
+        if !texts.is_empty() {
+            self.condition(|bind| {
+                let places: Vec<String> = texts.iter().map(|text| bind(Value::from(text.clone()))).collect();
+                format!("{column} IN ({})", places.join(", "))
+            });
+        }
+    }
+
+    fn days(&mut self, column: &str, days: Option<(Date, Date)>) {
+        if let Some((from, to)) = days {
+            self.condition(|bind| {
+                let from = bind(Value::from(from.to_string()));
+                format!("{column} BETWEEN {from} AND {}", bind(Value::from(to.to_string())))
+            });
+        }
+    }
+
+    fn tail(&mut self, order: &str, limit: Option<usize>) {
+        if !self.conditions.is_empty() {
+            self.text += &format!(" WHERE {}", self.conditions.join(" AND "));
+        }
+        self.text += &format!(" {order}");
+        if let Some(limit) = limit {
+            self.text += &format!(" LIMIT {limit}");
+        }
+    }
+
+    fn rows<T>(
+        self,
+        connection: &Connection,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = connection.prepare_cached(&self.text)?;
+        let rows = statement.query_map(params_from_iter(self.values), read)?.collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+}

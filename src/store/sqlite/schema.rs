@@ -1,0 +1,26 @@
+//! The schema, step by step. A step that has landed is never edited: a change is a new file.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+/// Every step in order; `PRAGMA user_version` counts those that were done.
+const STEPS: &[&str] = &[include_str!("../../../migrations/0001_ledger.sql")];
+
+/// Brings the database up to the newest step. Two processes may try at once: the second finds nothing to do.
+pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: u32 = transaction.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for step in STEPS.iter().skip(found as usize) {
+        transaction.execute_batch(step)?;
+    }
+    if found < known {
+        transaction.pragma_update(None, "user_version", known)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! The one thread that writes. Jobs that wait together share a transaction, and so one sync of the disk.
+//!
+//! Invariant: a job's answer is sent only after the commit that holds its effect; a job that fails is rolled back alone.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::StoreError;
+
+/// Jobs that may wait; beyond that, senders wait.
+const QUEUE_MAX: usize = 256;
+/// Jobs in one transaction.
+const GROUP_MAX: usize = 64;
+
+/// A piece of work and the place where its answer goes.
+trait Job: Send {
+    /// Does the work inside the transaction; true if its effect shall be kept.
+    fn run(&mut self, connection: &Connection) -> bool;
+    /// Answers the asker, once it is known how the transaction ended.
+    fn finish(self: Box<Self>, ended: Result<(), StoreError>);
+}
+
+struct Work<T, F> {
+    job: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Work<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        self.result = self.job.take().map(|job| job(connection));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn finish(self: Box<Self>, ended: Result<(), StoreError>) {
+        let result = match (self.result, ended) {
+            (Some(Err(own)), _) => Err(own),
+            (_, Err(error)) => Err(error),
+            (Some(done), Ok(())) => done,
+            (None, Ok(())) => Err(stopped()),
+        };
+        // The asker may have gone away (a cancelled run): the effect is committed all the same.
+        if self.answer.send(result).is_err() {
+            tracing::debug!("nobody waits for the store's answer");
+        }
+    }
+}
+
+pub struct Writer {
+    jobs: Option<mpsc::SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub fn start(connection: Connection) -> Result<Writer, StoreError> {
+        let (jobs, inbox) = mpsc::sync_channel(QUEUE_MAX);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || work(connection, &inbox))
+            .map_err(|error| StoreError::Unusable(format!("the writer cannot start: {error}")))?;
+        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    pub async fn run<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let boxed: Box<dyn Job> = Box::new(Work { job: Some(job), result: None, answer });
+        let Some(jobs) = self.jobs.clone() else {
+            return Err(stopped());
+        };
+        // The queue is short and the writer fast: `send` blocks for at most a few commits, and only under overload.
+        if let Err(mpsc::TrySendError::Full(boxed)) = jobs.try_send(boxed) {
+            tokio::task::spawn_blocking(move || jobs.send(boxed).is_ok()).await.map_err(|_| stopped())?;
+        }
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unusable("the writer has stopped".to_owned())
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer panicked");
+        }
+    }
+}
+
+fn work(mut connection: Connection, inbox: &mpsc::Receiver<Box<dyn Job>>) {
+    while let Ok(first) = inbox.recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP_MAX
+            && let Ok(next) = inbox.try_recv()
+        {
+            group.push(next);
+        }
+        commit(&mut connection, group);
+    }
+}
+
+fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Job>>) {
+    let ended = run_group(connection, &mut group);
+    let mut ended = ended.into_iter();
+    for job in group {
+        job.finish(ended.next().unwrap_or_else(|| Err(stopped())));
+    }
+}
+
+/// Runs the jobs in one transaction; how it ended for each.
+fn run_group(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Vec<Result<(), StoreError>> {
+    let all = |cause: rusqlite::Error, count: usize| {
+        let text = cause.to_string();
+        (0..count).map(|_| Err(StoreError::Unusable(text.clone()))).collect()
+    };
+    let count = group.len();
+    let mut transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        Ok(transaction) => transaction,
+        Err(cause) => return all(cause, count),
+    };
+    let mut ended = Vec::with_capacity(count);
+    for job in group {
+        ended.push(transaction.savepoint().map_err(StoreError::from).and_then(|savepoint| {
+            let kept = job.run(&savepoint);
+            let mut savepoint = savepoint;
+            if kept {
+                savepoint.commit()?
+            } else {
+                savepoint.rollback()?
+            }
+            Ok(())
+        }));
+    }
+    match transaction.commit() {
+        Ok(()) => ended,
+        Err(cause) => all(cause, count),
+    }
+}

@@ -1,0 +1,339 @@
+//! The rows that go into and come out of a store.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::model::{CallKey, Digest, Revision};
+use crate::problem::Problem;
+use crate::redact::RedactedCall;
+use crate::sources::RawRef;
+use crate::store::{EncodedCall, StoreError, encode_call};
+
+/// One raw file and what it was converted to.
+pub struct IntakeItem {
+    pub raw: RawRef,
+    /// The day of the folder it was listed under.
+    pub day: Option<Date>,
+    pub fate: IntakeFate,
+}
+
+pub enum IntakeFate {
+    Call(Box<IntakeCall>),
+    Quarantine(Problem),
+}
+
+/// A converted and redacted call, encoded off the writer's thread. Only the encoded form is kept: many wait for one
+/// commit, and some are large.
+pub struct IntakeCall {
+    pub key: CallKey,
+    pub source_id: String,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub encoded: EncodedCall,
+    /// Of the inflated raw bytes.
+    pub raw_digest: Digest,
+    pub notes: Vec<String>,
+}
+
+impl IntakeCall {
+    pub fn of(call: &RedactedCall, raw_digest: Digest, notes: Vec<String>) -> Result<IntakeCall, StoreError> {
+        let encoded = encode_call(call)?;
+        let call = call.call();
+        Ok(IntakeCall {
+            key: call.key.clone(),
+            source_id: call.source_id.clone(),
+            started_at: call.started_at,
+            ended_at: call.ended_at,
+            encoded,
+            raw_digest,
+            notes,
+        })
+    }
+}
+
+/// What intake made of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntakeResult {
+    NewCall,
+    NewRevision,
+    /// The same content again, or older evidence that adds nothing.
+    NothingNew,
+    Quarantined,
+}
+
+/// A delivery under lease, with its call.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub delivery_id: i64,
+    pub fence: i64,
+    pub lease_until_ms: i64,
+    pub revision: Revision,
+    pub call: RedactedCall,
+    pub remote_id: Option<String>,
+    pub delivered_digest: Option<Digest>,
+    pub person: Option<(String, String)>,
+    pub matched_by: Option<[u8; 32]>,
+    pub match_json: Option<String>,
+    pub attempts: u32,
+    /// 0 in a full batch, 1 in a small one, 2 alone.
+    pub isolation: u32,
+    pub rematched: bool,
+    /// What was sent last without a known outcome.
+    pub intent: Option<PriorIntent>,
+}
+
+/// A send whose outcome is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriorIntent {
+    pub at_ms: i64,
+    pub digest: Digest,
+    /// The remote has certainly finished with it.
+    pub settled: bool,
+}
+
+/// What is about to be sent for one delivery.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    pub delivery_id: i64,
+    pub fence: i64,
+    pub revision: Revision,
+    pub digest: Digest,
+    pub person: (String, String),
+    pub matched_by: Option<[u8; 32]>,
+    pub match_json: String,
+    pub record_json: String,
+}
+
+/// What became of a claimed delivery.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub delivery_id: i64,
+    pub fence: i64,
+    pub change: Change,
+    pub attempt: Option<Attempt>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Change {
+    Delivered {
+        remote_id: String,
+        revision: Revision,
+        digest: Digest,
+        adopted: bool,
+        /// False if the record already had this content and nothing was written.
+        written: bool,
+    },
+    Skipped {
+        problem: StoredProblem,
+        match_json: String,
+    },
+    Dead {
+        problem: StoredProblem,
+    },
+    /// Due again at `next_at_ms`. What it was matched to and what was sent stays, as told.
+    Again {
+        next_at_ms: i64,
+        problem: Option<StoredProblem>,
+        /// Counts as a failed attempt.
+        counts: bool,
+        isolate: bool,
+        rematch: bool,
+        remote_id: Option<String>,
+        intent: IntentFate,
+    },
+}
+
+/// What to do with the recorded intent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IntentFate {
+    /// Nothing can have been written: forget it.
+    #[default]
+    Clear,
+    /// Something may have been written: keep it for the next look.
+    Keep { settled: bool },
+    /// As it was before this claim.
+    Leave,
+}
+
+/// One try, for the books.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub operation: &'static str,
+    pub batch_rows: usize,
+    pub revision: Revision,
+    pub outcome: &'static str,
+    pub problem: Option<StoredProblem>,
+    pub at_ms: i64,
+    pub took_ms: i64,
+}
+
+/// A [`Problem`] as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoredProblem {
+    pub code: String,
+    pub what: String,
+    pub help: String,
+}
+
+impl From<&Problem> for StoredProblem {
+    fn from(problem: &Problem) -> StoredProblem {
+        StoredProblem { code: problem.code.0.to_owned(), what: problem.what.clone(), help: problem.help.clone() }
+    }
+}
+
+/// Which deliveries to make due again.
+#[derive(Clone, Debug, Default)]
+pub struct Rearm {
+    /// States to take: `dead`, `skipped`, `due` (waiting for a later try), `delivered`.
+    pub states: Vec<&'static str>,
+    pub codes: Vec<String>,
+    pub keys: Option<Vec<CallKey>>,
+    /// Call days, both included.
+    pub days: Option<(Date, Date)>,
+    /// Folder days, both included: calls that have a raw file there.
+    pub folder_days: Option<(Date, Date)>,
+    /// Forget the remote record, so that a new one is made.
+    pub recreate: bool,
+}
+
+pub struct StoredCall {
+    pub call: RedactedCall,
+    pub revision: Revision,
+    pub first_seen_ms: i64,
+    pub changed_at_ms: i64,
+    pub revisions: Vec<RevisionRow>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct RevisionRow {
+    pub revision: u32,
+    pub raw_url: String,
+    pub raw_version: String,
+    pub at_ms: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct CallFilter {
+    pub days: Option<(Date, Date)>,
+    pub limit: usize,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct CallRow {
+    pub call_key: String,
+    pub source_id: String,
+    pub day: Option<String>,
+    pub started_at_ms: Option<i64>,
+    pub revision: u32,
+    /// `destination: state` for each.
+    pub deliveries: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    pub destination: Option<String>,
+    pub states: Vec<String>,
+    pub codes: Vec<String>,
+    pub call_key: Option<String>,
+    pub days: Option<(Date, Date)>,
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct DeliveryRow {
+    pub id: i64,
+    pub call_key: String,
+    pub source_id: String,
+    pub day: Option<String>,
+    pub destination: String,
+    /// `due`, `unknown`, `held`, `leased`, `delivered`, `skipped` or `dead`.
+    pub state: String,
+    pub desired_revision: u32,
+    pub delivered_revision: u32,
+    pub remote_id: Option<String>,
+    pub person_object: Option<String>,
+    pub person_id: Option<String>,
+    pub writes: u32,
+    pub adopted: bool,
+    pub attempts: u32,
+    pub problem: Option<StoredProblem>,
+    pub next_at_ms: i64,
+    pub intent_at_ms: Option<i64>,
+    pub delivered_at_ms: Option<i64>,
+    #[serde(skip)]
+    pub match_json: Option<String>,
+    #[serde(skip)]
+    pub record_json: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct AttemptRow {
+    pub at_ms: i64,
+    pub took_ms: i64,
+    pub operation: String,
+    pub batch_rows: u32,
+    pub revision: u32,
+    pub outcome: String,
+    pub code: Option<String>,
+    pub what: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct RawFilter {
+    /// `converted`, `quarantined` or `gone`.
+    pub state: Option<&'static str>,
+    pub call_key: Option<String>,
+    pub url: Option<String>,
+    /// A part of the URL.
+    pub url_part: Option<String>,
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct RawRow {
+    pub url: String,
+    pub version: String,
+    pub bytes: u64,
+    pub modified_at_ms: i64,
+    pub seen_at_ms: i64,
+    /// SHA-256 of the inflated bytes, in hex.
+    pub digest: Option<String>,
+    pub state: String,
+    pub day: Option<String>,
+    pub problem: Option<StoredProblem>,
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct HoldRow {
+    pub destination: String,
+    pub problem: StoredProblem,
+    pub since_ms: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// As in [`DeliveryRow::state`].
+    pub state: String,
+    pub code: Option<String>,
+    pub count: u64,
+}
+
+/// What happened to the calls of one day.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DayFigures {
+    pub day: String,
+    pub calls: u64,
+    /// Records made.
+    pub delivered: u64,
+    /// Of these, changed later by a further revision.
+    pub updated: u64,
+    pub adopted: u64,
+    pub skipped: std::collections::BTreeMap<String, u64>,
+    pub dead: std::collections::BTreeMap<String, u64>,
+    pub waiting: u64,
+    pub quarantined: u64,
+    /// Matched calls of those that had an address, 0 to 1.
+    pub match_rate: Option<f64>,
+}
