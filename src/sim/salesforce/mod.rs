@@ -35,6 +35,8 @@ mod soql;
 mod state;
 mod table;
 mod target;
+#[cfg(test)]
+mod tests;
 mod value;
 mod write;
 
