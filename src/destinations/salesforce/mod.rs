@@ -155,14 +155,7 @@ impl Destination for Salesforce {
 
     async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome> {
         self.prepare().await?;
-        match lead::create_person(&self.client, call.call()).await {
-            Outcome::Delivered { remote_id, .. } => {
-                // Key prefixes of the object reference: 003 Contact, 00Q Lead.
-                let object = if remote_id.starts_with("003") { "Contact" } else { "Lead" };
-                Ok(Person { object: object.to_owned(), id: remote_id })
-            }
-            other => self.noted(Err(other)),
-        }
+        self.noted(lead::create_person(&self.client, call.call()).await)
     }
 
     fn creates_people(&self) -> bool {
