@@ -211,7 +211,20 @@ fn of_duplicate_value(fault: &Fault, row: Row) -> Outcome {
 fn record_id(message: &str) -> Option<String> {
     let after = message.rsplit("id:").next()?.trim_start();
     let id: String = after.chars().take_while(char::is_ascii_alphanumeric).collect();
-    (message.contains("id:") && matches!(id.len(), 15 | 18)).then_some(id)
+    (message.contains("id:") && matches!(id.len(), 15 | 18)).then(|| long_id(id))
+}
+
+/// The 18-character form, which every other answer uses: messages may name a record by the 15-character one. The three
+/// last characters tell which of the others are capitals, five at a time.
+fn long_id(mut id: String) -> String {
+    const DIGITS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
+    if id.len() == 15 {
+        let bits =
+            |group: &[u8]| (0..5).filter(|place| group[*place].is_ascii_uppercase()).map(|place| 1 << place).sum();
+        let ends: Vec<usize> = id.as_bytes().chunks_exact(5).map(bits).collect();
+        id.extend(ends.into_iter().map(|end| char::from(DIGITS[end])));
+    }
+    id
 }
 
 /// Code and message without a record's own values and without the query's echo.
