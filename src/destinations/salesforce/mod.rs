@@ -96,6 +96,7 @@ impl Salesforce {
         if let Some(readiness) = ready.as_ref() {
             return Ok(readiness.clone());
         }
+        self.client.wire().forget_allowance();
         self.client.connect().await?;
         let facts = describe::read_task(&self.client).await?;
         let readiness = facts.readiness(&self.settings.key_field, self.mapping.fields())?;
@@ -184,7 +185,7 @@ impl Destination for Salesforce {
     }
 
     fn call_date(&self, call: &RedactedCall) -> Option<Date> {
-        task::call_date(&self.settings, call.call())
+        call.call().date_in(&self.settings.time_zone)
     }
 
     async fn write(&self, writes: &[Write]) -> Vec<Outcome> {
