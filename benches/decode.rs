@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench decode`. One thread, the best of several passes over 2,000 invented sessions.
 
+#![allow(clippy::disallowed_macros, reason = "a benchmark prints its figures")]
+
 use std::io::Read;
 use std::time::Instant;
 
