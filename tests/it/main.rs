@@ -1,5 +1,7 @@
 //! The integration tests, in one binary: one file a promise, helpers in `support`.
 
+mod identity;
+mod nightly;
 mod object_store_answers;
 mod object_store_source;
 mod support;
