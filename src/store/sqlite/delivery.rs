@@ -23,18 +23,15 @@ impl DeliveryStore for SqliteStore {
                 .prepare_cached("SELECT id FROM owner WHERE id <> ?1")?
                 .query_map([&me], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
-            let mut freed = connection.execute(
-                "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1 WHERE state = 'leased' AND lease_until < ?1",
-                [now_ms],
-            )?;
+            // What the lost owner sent may have left it up to now: it settles from here on.
+            const FREE: &str = "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1,
+                intent_at = CASE WHEN intent_at IS NULL THEN NULL ELSE ?1 END WHERE state = 'leased' AND";
+            let mut freed = connection.execute(&format!("{FREE} lease_until < ?1"), [now_ms])?;
             for other in others {
                 if owners::is_alive(&path, &other)? {
                     continue;
                 }
-                freed += connection.execute(
-                    "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1 WHERE state = 'leased' AND owner = ?1",
-                    [&other],
-                )?;
+                freed += connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, other])?;
                 connection.execute("DELETE FROM person_claim WHERE owner = ?1", [&other])?;
                 connection.execute("DELETE FROM owner WHERE id = ?1", [&other])?;
             }
@@ -346,7 +343,9 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
             let intent = match intent {
                 IntentFate::Clear => ", intent_at = NULL, intent_digest = NULL, intent_settled = 0",
                 IntentFate::Keep { settled: true } => ", intent_settled = 1",
-                IntentFate::Keep { settled: false } | IntentFate::Leave => "",
+                // It was sent after it was intended: it settles from when its answer was given up.
+                IntentFate::Keep { settled: false } => ", intent_at = ?4",
+                IntentFate::Leave => "",
             };
             let person = if *rematch { ", person_object = NULL, person_id = NULL, matched_by = NULL" } else { "" };
             let sql = format!(
