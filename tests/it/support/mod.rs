@@ -5,6 +5,7 @@
 pub mod binary;
 pub mod clock;
 pub mod moto;
+pub mod network;
 pub mod oracle;
 pub mod session;
 pub mod stub;

@@ -13,7 +13,9 @@ use tempfile::TempDir;
 use trunkline::cli::{Context, Global};
 use trunkline::clock::Clock;
 use trunkline::config::Environment;
+use trunkline::destinations::salesforce::Salesforce;
 use trunkline::engine::{Days, IntakeSummary, Quiet, RunSummary, Stop, dispatch};
+use trunkline::net::Transport;
 use trunkline::sim::salesforce::{Counters, Credentials, Fault, FaultKind, Options, Org, Settings, Simulator};
 use trunkline::sim::sessions::{People, Plan, write_day};
 use trunkline::store::{DeliveryStore, Rearm};
@@ -193,6 +195,19 @@ impl World {
         let store = or_tell(context.open_store(&settings.store_path));
         let run = or_tell(context.sync_run(&settings, store, Arc::new(Quiet)));
         run.run(days, None).await.expect("a store that works")
+    }
+
+    /// A sync over a network of the test's own.
+    pub async fn sync_over(&self, network: Arc<dyn Transport>) -> RunSummary {
+        let context = self.context(self.clock.clone());
+        let settings = or_tell(context.settings(Some(self.source())));
+        let store = or_tell(context.open_store(&settings.store_path));
+        let mut run = or_tell(context.sync_run(&settings, store, Arc::new(Quiet)));
+        let clock = self.clock.clone();
+        let salesforce = settings.salesforce().unwrap_or_else(|problem| panic!("{problem}"));
+        let destination = Salesforce::new("salesforce", salesforce, network, Arc::new(move || clock.now()));
+        run.destination = Arc::new(destination.unwrap_or_else(|problem| panic!("{problem}")));
+        run.run(Days { from: DAY, to: DAY }, None).await.expect("a store that works")
     }
 
     /// What `trunkline retry` without arguments does.
