@@ -96,8 +96,11 @@ impl DeliveryStore for SqliteStore {
     async fn intend(&self, intents: Vec<Intent>, now_ms: i64) -> Result<Vec<i64>, StoreError> {
         let me = self.owner_id().to_owned();
         self.write(move |connection| {
+            // With an older send of other content still unknown, nobody can tell which of the two stands there: a digest
+            // that no content has.
             let mut statement = connection.prepare_cached(
-                "UPDATE delivery SET intent_at = ?4, intent_revision = ?5, intent_digest = ?6, intent_settled = 0,
+                "UPDATE delivery SET intent_at = ?4, intent_revision = ?5, intent_settled = 0, intent_digest =
+                     CASE WHEN intent_at IS NOT NULL AND intent_digest IS NOT ?6 THEN zeroblob(32) ELSE ?6 END,
                    person_object = ?7, person_id = ?8, matched_by = ?9, match_json = ?10, record_json = ?11, updated_at = ?4
                  WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased' AND lease_until > ?4",
             )?;
