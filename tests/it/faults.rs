@@ -204,6 +204,28 @@ async fn without_a_key_field_a_write_of_a_killed_process_that_arrives_late_is_wa
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_is_made_late_is_waited_for_and_not_made_twice() {
+    for loss in [Loss::Cut, Loss::Silence] {
+        let world = Arc::new(World::new(KeyField::There).await.configure("[salesforce]\nno_match = \"create_lead\""));
+        for id in ["one", "two"] {
+            world.put(&format!("{id}.json"), &session(id, "new@example.com", "2026-11-20T09:00:00", 60));
+        }
+        let network = Arc::new(LateNetwork::new(world.clock.clone(), loss, 1, Duration::from_secs(29)));
+        if loss == Loss::Silence {
+            let (runs, over) = (world.clone(), network.clone());
+            let first = tokio::spawn(async move { runs.sync_over(over).await });
+            network.lost.notified().await;
+            first.abort();
+            assert!(first.await.is_err_and(|error| error.is_cancelled()), "the first process was to be killed");
+        }
+        world.sync_over(network.clone()).await;
+        network.deliver_late(true).await;
+        assert_eq!(world.org.records("Lead").len(), 1, "{loss:?}");
+        assert_eq!(world.tasks().len(), 2, "{loss:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_org_on_a_real_clock_gets_each_call_once() {
     for key_field in BOTH {
         let world = World::new(key_field).await.configure("[delivery]\nsettle_s = 1");

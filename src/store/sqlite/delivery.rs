@@ -32,7 +32,8 @@ impl DeliveryStore for SqliteStore {
                     continue;
                 }
                 freed += connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, other])?;
-                connection.execute("DELETE FROM person_claim WHERE owner = ?1", [&other])?;
+                connection
+                    .execute("UPDATE person_claim SET owner = '', at = ?1 WHERE owner = ?2", params![now_ms, other])?;
                 connection.execute("DELETE FROM owner WHERE id = ?1", [&other])?;
             }
             Ok(freed)
@@ -169,15 +170,22 @@ impl DeliveryStore for SqliteStore {
         self.write(move |connection| Ok(connection.execute(&sql, params_from_iter(values))?)).await
     }
 
-    async fn claim_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<bool, StoreError> {
+    async fn claim_person(
+        &self,
+        destination: &str,
+        matched_by: [u8; 32],
+        now_ms: i64,
+        settled_ms: i64,
+    ) -> Result<bool, StoreError> {
         let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
         self.write(move |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO person_claim (destination, matched_by, owner, at) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (destination, matched_by) DO NOTHING",
+                     ON CONFLICT (destination, matched_by) DO UPDATE SET owner = excluded.owner, at = excluded.at
+                       WHERE owner = '' AND at <= ?5",
                 )?
-                .execute(params![destination, matched_by, me, now_ms])?;
+                .execute(params![destination, matched_by, me, now_ms, settled_ms])?;
             let owner: Option<String> = connection
                 .prepare_cached("SELECT owner FROM person_claim WHERE destination = ?1 AND matched_by = ?2")?
                 .query_row(params![destination, matched_by], |row| row.get(0))
@@ -193,6 +201,18 @@ impl DeliveryStore for SqliteStore {
             connection.execute(
                 "DELETE FROM person_claim WHERE destination = ?1 AND matched_by = ?2 AND owner = ?3",
                 params![destination, matched_by, me],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn abandon_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<(), StoreError> {
+        let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
+        self.write(move |connection| {
+            connection.execute(
+                "UPDATE person_claim SET owner = '', at = ?4 WHERE destination = ?1 AND matched_by = ?2 AND owner = ?3",
+                params![destination, matched_by, me, now_ms],
             )?;
             Ok(())
         })

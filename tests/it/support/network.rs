@@ -74,7 +74,7 @@ impl LateNetwork {
 impl Transport for LateNetwork {
     async fn send(&self, request: Request<Bytes>, deadline: Duration) -> Result<Response<Bytes>, TransportError> {
         self.deliver_late(false).await;
-        let writes = request.method() != Method::GET && request.uri().path().contains("/composite/sobjects");
+        let writes = request.method() != Method::GET && request.uri().path().contains("/sobjects");
         if writes {
             self.clock.advance(WRITE_TAKES);
             if self.writes.fetch_add(1, Ordering::SeqCst) + 1 == self.lost_write {
