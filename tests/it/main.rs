@@ -1,5 +1,8 @@
 //! The integration tests, in one binary: one file a promise, helpers in `support`.
 
+mod faults;
+mod identity;
+mod nightly;
 mod object_store_answers;
 mod object_store_source;
 mod support;
