@@ -181,7 +181,7 @@ fn invocations(shell: &str) -> Vec<Vec<String>> {
         let line = line.split(" #").next().unwrap_or_default();
         let words: Vec<&str> = line.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
         for (at, word) in words.iter().enumerate() {
-            let names_it = *word == "trunkline" || word.ends_with("/trunkline");
+            let names_it = *word == "trunkline" || word.ends_with("bin/trunkline");
             // `useradd ... trunkline` and `sudo -u trunkline trunkline` name a user.
             let is_command = words.get(at + 1).is_some_and(|next| {
                 *next != "trunkline" && (next.starts_with("--") || next.chars().all(|c| c.is_ascii_lowercase()))
