@@ -109,7 +109,8 @@ fn links(text: &str) -> Vec<String> {
 /// The anchor that a heading gets: lower case, blanks to hyphens, nothing but letters, digits and hyphens.
 fn anchor(heading: &str) -> String {
     let plain = heading.trim_start_matches('#').trim().to_lowercase();
-    let keep = |c: char| if c == ' ' { Some('-') } else { Some(c).filter(|c| c.is_alphanumeric() || "-_".contains(*c)) };
+    let keep =
+        |c: char| if c == ' ' { Some('-') } else { Some(c).filter(|c| c.is_alphanumeric() || "-_".contains(*c)) };
     plain.chars().filter_map(keep).collect()
 }
 
@@ -222,7 +223,8 @@ fn check_invocation(words: &[String], place: &str) {
 fn every_command_on_a_page_exists_with_its_flags() {
     let mut checked = BTreeSet::new();
     for page in pages() {
-        let shell = blocks(&page.text).into_iter().filter(|block| ["", "sh", "bash"].contains(&block.language.as_str()));
+        let shell =
+            blocks(&page.text).into_iter().filter(|block| ["", "sh", "bash"].contains(&block.language.as_str()));
         let mut pieces: Vec<(String, String)> =
             shell.map(|block| (format!("{}:{}", page.path.display(), block.line), block.text)).collect();
         let inline = page.text.split('`').skip(1).step_by(2).filter(|code| code.starts_with("trunkline "));
@@ -443,6 +445,25 @@ fn the_map_names_every_folder() {
 }
 
 #[test]
+fn every_limit_has_the_name_and_the_place_that_the_architecture_gives() {
+    let text = page("ARCHITECTURE.md");
+    let (_, rest) = text.split_once("## Limits, by name").expect("the section");
+    let mut checked = 0;
+    for row in rest.split("\n## ").next().expect("its table").lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let code = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<String>>();
+        let files: String = code(cells[2]).iter().map(|file| page(&format!("src/{file}"))).collect();
+        let is_name = |word: &&str| word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let names = code(cells[0]).join(" ");
+        for name in names.split(|c: char| !c.is_ascii_uppercase() && c != '_').filter(is_name) {
+            assert!(files.contains(&format!("const {name}:")), "{name} is not in {}", cells[2]);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 15, "{checked} limits were checked");
+}
+
+#[test]
 fn the_simulator_page_has_every_switch_and_no_other() {
     let settings = serde_json::to_value(trunkline::sim::salesforce::Settings::default()).expect("settings are JSON");
     let names: BTreeSet<&str> = settings.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -450,9 +471,7 @@ fn the_simulator_page_has_every_switch_and_no_other() {
     let (_, part) = text.split_once("## Switches").expect("the section on switches");
     let part = part.split("\n## ").next().unwrap_or_default();
     let first_cells = part.lines().filter_map(|line| line.strip_prefix("| `").and_then(|row| row.split(" | ").next()));
-    let shown: BTreeSet<&str> = first_cells
-        .flat_map(|cell| cell.split('`'))
-        .filter(|word| !word.trim_matches([',', ' ']).is_empty())
-        .collect();
+    let shown: BTreeSet<&str> =
+        first_cells.flat_map(|cell| cell.split('`')).filter(|word| !word.trim_matches([',', ' ']).is_empty()).collect();
     assert_eq!(shown, names);
 }
