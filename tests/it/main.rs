@@ -1,5 +1,6 @@
 //! The integration tests, in one binary: one file a promise, helpers in `support`.
 
+mod docs;
 mod faults;
 mod identity;
 mod nightly;
