@@ -58,8 +58,8 @@ fn main() -> anyhow::Result<()> {
     })?;
     best("the same, and encode for the ledger", &files, |file| {
         let converted = source.convert(&raw, file, 64 * 1024 * 1024)?;
-        let encoded = trunkline::store::encode_call(&trunkline::redact::redact(converted.call))?;
-        Ok(!encoded.body.is_empty())
+        let encoded = trunkline::store::encode_call(trunkline::redact::redact(converted.call))?;
+        Ok(!encoded.head.is_empty())
     })
 }
 

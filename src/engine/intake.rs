@@ -257,7 +257,7 @@ async fn convert(
         };
         drop(bytes);
         let (raw_digest, notes) = (converted.digest, converted.notes);
-        let call = IntakeCall::of(&redact(converted.call), raw_digest, notes)?;
+        let call = IntakeCall::of(redact(converted.call), raw_digest, notes)?;
         Ok(IntakeFate::Call(Box::new(call)))
     };
     match workers.run(work).await {

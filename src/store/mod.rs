@@ -62,6 +62,7 @@ pub trait DeliveryStore: Send + Sync {
         &self,
         destination: &str,
         count: usize,
+        parts: Parts,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError>;

@@ -1,5 +1,7 @@
 //! The integration tests, in one binary: one file a promise, helpers in `support`.
 
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "tests print their seeds and read the clock")]
+
 mod docs;
 mod faults;
 mod identity;

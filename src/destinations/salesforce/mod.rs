@@ -149,6 +149,10 @@ impl Destination for Salesforce {
         write::RECORDS_MAX
     }
 
+    fn reads_whole_calls(&self) -> bool {
+        self.mapping.reads_whole_calls()
+    }
+
     async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome> {
         self.prepare().await?;
         self.noted(people::match_people(&self.client, self.settings.several, &calls_of(calls)).await)
