@@ -206,12 +206,10 @@ pub async fn unmatched_csv(store: &dyn ReadStore, days: Days, path: &Path) -> Re
     let mut csv = csv::Writer::from_path(path).map_err(|error| broken(&error))?;
     let header = ["session_id", "call_date", "email", "name", "reason", "candidates"];
     csv.write_record(header).map_err(|error| broken(&error))?;
-    // A call is filed under its own date, which may be a day off the folder's.
-    let around = (days.from.yesterday().unwrap_or(days.from), days.to.tomorrow().unwrap_or(days.to));
     let filter = DeliveryFilter {
         states: vec!["skipped".to_owned()],
         codes: [problem::NO_EMAIL, problem::NO_MATCH, problem::AMBIGUOUS].map(|code| code.0.to_owned()).to_vec(),
-        days: Some(around),
+        folder_days: Some((days.from, days.to)),
         ..DeliveryFilter::default()
     };
     let rows = store.deliveries(&filter).await?;

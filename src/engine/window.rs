@@ -105,7 +105,8 @@ impl Dispatcher<'_> {
             return Ok(Err(Box::new(again(one, now_ms, None))));
         };
         let name = self.destination.name();
-        if !self.engine.store.claim_person(name, address, now_ms).await? {
+        let settled_ms = now_ms - i64::try_from(self.limits.settle.as_millis()).unwrap_or(i64::MAX);
+        if !self.engine.store.claim_person(name, address, now_ms, settled_ms).await? {
             return Ok(Err(Box::new(again(one, now_ms + 2_000, None))));
         }
         let outcome = match self.destination.match_people(&[&one.call]).await {
@@ -120,20 +121,18 @@ impl Dispatcher<'_> {
                 }
                 Some(decision) => match decision.verdict.clone() {
                     Verdict::Found(person) => Ok((decision, person)),
-                    _ => Err(self
-                        .destination
-                        .create_person(&one.call)
-                        .await
-                        .err()
-                        .unwrap_or(Outcome::Rematch { problem: skip_problem(&one.call, &decision) })),
+                    _ => Err(Outcome::Rematch { problem: skip_problem(&one.call, &decision) }),
                 },
                 None => Err(Outcome::Hold { problem: unexpected(&Outcome::Exists { remote_id: String::new() }) }),
             },
             Err(outcome) => Err(outcome),
         };
-        // An unknown outcome may still take effect: the claim stays until the delivery is due again.
+        let now_ms = self.engine.clock.now_ms();
+        // An unknown outcome may still take effect: nobody makes this person again before it is certain.
         let unsettled = matches!(&outcome, Err(Outcome::Unknown { settled: false, .. }));
-        if !unsettled {
+        if unsettled {
+            self.engine.store.abandon_person(name, address, now_ms).await?;
+        } else {
             self.engine.store.release_person(name, address).await?;
         }
         match outcome {

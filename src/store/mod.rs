@@ -85,10 +85,20 @@ pub trait DeliveryStore: Send + Sync {
     /// Makes deliveries due again; answers how many. A person's `retry` also forgets attempts.
     async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError>;
 
-    /// Claims the making of a person for an address; false if somebody else alive has it.
-    async fn claim_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<bool, StoreError>;
+    /// Claims the making of a person for an address; false if somebody else alive has it, or if it was abandoned after
+    /// `settled_ms`: what was asked for then may still take effect.
+    async fn claim_person(
+        &self,
+        destination: &str,
+        matched_by: [u8; 32],
+        now_ms: i64,
+        settled_ms: i64,
+    ) -> Result<bool, StoreError>;
 
     async fn release_person(&self, destination: &str, matched_by: [u8; 32]) -> Result<(), StoreError>;
+
+    /// Gives a claim up while it is not known whether a person was made.
+    async fn abandon_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<(), StoreError>;
 
     async fn begin_run(&self, command: &str, now_ms: i64) -> Result<i64, StoreError>;
 

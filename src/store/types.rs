@@ -237,6 +237,8 @@ pub struct DeliveryFilter {
     pub codes: Vec<String>,
     pub call_key: Option<String>,
     pub days: Option<(Date, Date)>,
+    /// Folder days, both included: calls that have a raw file there.
+    pub folder_days: Option<(Date, Date)>,
     pub limit: Option<usize>,
 }
 

@@ -23,19 +23,17 @@ impl DeliveryStore for SqliteStore {
                 .prepare_cached("SELECT id FROM owner WHERE id <> ?1")?
                 .query_map([&me], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
-            let mut freed = connection.execute(
-                "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1 WHERE state = 'leased' AND lease_until < ?1",
-                [now_ms],
-            )?;
+            // What the lost owner sent may have left it up to now: it settles from here on.
+            const FREE: &str = "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1,
+                intent_at = CASE WHEN intent_at IS NULL THEN NULL ELSE ?1 END WHERE state = 'leased' AND";
+            let mut freed = connection.execute(&format!("{FREE} lease_until < ?1"), [now_ms])?;
             for other in others {
                 if owners::is_alive(&path, &other)? {
                     continue;
                 }
-                freed += connection.execute(
-                    "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1 WHERE state = 'leased' AND owner = ?1",
-                    [&other],
-                )?;
-                connection.execute("DELETE FROM person_claim WHERE owner = ?1", [&other])?;
+                freed += connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, other])?;
+                connection
+                    .execute("UPDATE person_claim SET owner = '', at = ?1 WHERE owner = ?2", params![now_ms, other])?;
                 connection.execute("DELETE FROM owner WHERE id = ?1", [&other])?;
             }
             Ok(freed)
@@ -99,8 +97,11 @@ impl DeliveryStore for SqliteStore {
     async fn intend(&self, intents: Vec<Intent>, now_ms: i64) -> Result<Vec<i64>, StoreError> {
         let me = self.owner_id().to_owned();
         self.write(move |connection| {
+            // With an older send of other content still unknown, nobody can tell which of the two stands there: a digest
+            // that no content has.
             let mut statement = connection.prepare_cached(
-                "UPDATE delivery SET intent_at = ?4, intent_revision = ?5, intent_digest = ?6, intent_settled = 0,
+                "UPDATE delivery SET intent_at = ?4, intent_revision = ?5, intent_settled = 0, intent_digest =
+                     CASE WHEN intent_at IS NOT NULL AND intent_digest IS NOT ?6 THEN zeroblob(32) ELSE ?6 END,
                    person_object = ?7, person_id = ?8, matched_by = ?9, match_json = ?10, record_json = ?11, updated_at = ?4
                  WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased' AND lease_until > ?4",
             )?;
@@ -169,15 +170,22 @@ impl DeliveryStore for SqliteStore {
         self.write(move |connection| Ok(connection.execute(&sql, params_from_iter(values))?)).await
     }
 
-    async fn claim_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<bool, StoreError> {
+    async fn claim_person(
+        &self,
+        destination: &str,
+        matched_by: [u8; 32],
+        now_ms: i64,
+        settled_ms: i64,
+    ) -> Result<bool, StoreError> {
         let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
         self.write(move |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO person_claim (destination, matched_by, owner, at) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (destination, matched_by) DO NOTHING",
+                     ON CONFLICT (destination, matched_by) DO UPDATE SET owner = excluded.owner, at = excluded.at
+                       WHERE owner = '' AND at <= ?5",
                 )?
-                .execute(params![destination, matched_by, me, now_ms])?;
+                .execute(params![destination, matched_by, me, now_ms, settled_ms])?;
             let owner: Option<String> = connection
                 .prepare_cached("SELECT owner FROM person_claim WHERE destination = ?1 AND matched_by = ?2")?
                 .query_row(params![destination, matched_by], |row| row.get(0))
@@ -193,6 +201,18 @@ impl DeliveryStore for SqliteStore {
             connection.execute(
                 "DELETE FROM person_claim WHERE destination = ?1 AND matched_by = ?2 AND owner = ?3",
                 params![destination, matched_by, me],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn abandon_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<(), StoreError> {
+        let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
+        self.write(move |connection| {
+            connection.execute(
+                "UPDATE person_claim SET owner = '', at = ?4 WHERE destination = ?1 AND matched_by = ?2 AND owner = ?3",
+                params![destination, matched_by, me, now_ms],
             )?;
             Ok(())
         })
@@ -346,7 +366,9 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
             let intent = match intent {
                 IntentFate::Clear => ", intent_at = NULL, intent_digest = NULL, intent_settled = 0",
                 IntentFate::Keep { settled: true } => ", intent_settled = 1",
-                IntentFate::Keep { settled: false } | IntentFate::Leave => "",
+                // It was sent after it was intended: it settles from when its answer was given up.
+                IntentFate::Keep { settled: false } => ", intent_at = ?4",
+                IntentFate::Leave => "",
             };
             let person = if *rematch { ", person_object = NULL, person_id = NULL, matched_by = NULL" } else { "" };
             let sql = format!(

@@ -109,6 +109,7 @@ impl ReadStore for SqliteStore {
             sql.among("d.code", &filter.codes);
             sql.among("d.call_key", filter.call_key.as_slice());
             sql.days("c.day", filter.days);
+            sql.folder_days("d.call_key", filter.folder_days);
             sql.tail("ORDER BY d.order_at, d.id", filter.limit);
             sql.rows(connection, delivery_row)
         })
@@ -337,6 +338,16 @@ impl Sql {
             self.condition(|bind| {
                 let from = bind(Value::from(from.to_string()));
                 format!("{column} BETWEEN {from} AND {}", bind(Value::from(to.to_string())))
+            });
+        }
+    }
+
+    fn folder_days(&mut self, column: &str, days: Option<(Date, Date)>) {
+        if let Some((from, to)) = days {
+            self.condition(|bind| {
+                let from = bind(Value::from(from.to_string()));
+                let to = bind(Value::from(to.to_string()));
+                format!("{column} IN (SELECT call_key FROM raw WHERE day BETWEEN {from} AND {to})")
             });
         }
     }

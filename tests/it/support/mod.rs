@@ -1,6 +1,12 @@
-//! What integration tests have in common: other systems to talk to, real or scripted.
+//! What integration tests have in common: other systems to talk to, a whole world to sync, and who judges the result.
 //!
 //! Invariant: everything listens on a free port of this machine and ends with the test.
 
+pub mod binary;
+pub mod clock;
 pub mod moto;
+pub mod network;
+pub mod oracle;
+pub mod session;
 pub mod stub;
+pub mod world;

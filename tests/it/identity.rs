@@ -1,0 +1,199 @@
+//! Promise: one call, one record, however odd its id or address is, and also where another program or an earlier life
+//! of the ledger has been there before.
+
+use std::fs;
+
+use serde_json::json;
+use trunkline::sim::salesforce::{Fault, FaultKind};
+
+use crate::support::session::session;
+use crate::support::world::{DAY, KeyField, World, text};
+
+const BOTH: [KeyField; 2] = [KeyField::There, KeyField::Missing];
+
+/// A Task as the script before us made it.
+fn script_task(world: &World, who: &str, id: &str, date: &str) -> String {
+    world.org.insert(
+        "Task",
+        json!({
+            "Subject": format!("Voice AI Call - {date}"), "WhoId": who, "Status": "Completed", "ActivityDate": date,
+            "Description": format!("Voice AI Call Summary\nDuration: 6 minutes\nSession ID: {id}\n\nby the script"),
+        }),
+    )
+}
+
+fn forget_the_ledger(world: &World) {
+    for ending in ["", "-wal", "-shm"] {
+        let mut path = world.store_path().into_os_string();
+        path.push(ending);
+        if fs::exists(&path).expect("a readable folder") {
+            fs::remove_file(path).expect("a writable folder");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_an_earlier_script_are_taken_over_and_not_doubled() {
+    for key_field in BOTH {
+        let world = World::new(key_field).await;
+        let ada = world.contact("ada@example.com");
+        let other = world.contact("other@example.com");
+        let cases = [
+            ("same_person", &ada, "2026-11-20"),
+            ("another_person", &other, "2026-11-20"),
+            ("local_date", &ada, "2026-11-19"),
+            ("later_date", &ada, "2026-11-21"),
+        ];
+        for (id, who, date) in cases {
+            script_task(&world, who, id, date);
+            world.put(&format!("{id}.json"), &session(id, "ada@example.com", "2026-11-20T01:00:00", 60));
+        }
+        world.put("fresh.json", &session("fresh", "ada@example.com", "2026-11-20T02:00:00", 60));
+
+        for round in ["first run", "second run", "after the ledger was lost"] {
+            if round == "after the ledger was lost" {
+                forget_the_ledger(&world);
+            }
+            let summary = world.sync().await;
+            if round == "first run" {
+                assert_eq!((summary.delivery.adopted, summary.delivery.delivered), (4, 1), "{key_field:?}");
+            }
+            assert_eq!(world.tasks().len(), 5, "{key_field:?}, {round}");
+            for (id, ..) in cases {
+                assert_eq!(text(&world.task(id), "CallObject"), id, "{key_field:?}, {round}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_still_runs_beside_us_makes_no_third_task() {
+    for key_field in BOTH {
+        let world = World::new(key_field).await;
+        let ada = world.contact("ada@example.com");
+        world.put("s.json", &session("both", "ada@example.com", "2026-11-20T01:00:00", 60));
+        world.sync().await;
+        let ours = text(&world.task("both"), "Id").to_owned();
+        let theirs = script_task(&world, &ada, "both", "2026-11-20");
+        forget_the_ledger(&world);
+        world.put("s.json", &session("both", "ada@example.com", "2026-11-20T01:00:00", 90));
+        world.sync().await;
+        assert_eq!(world.tasks().len(), 2, "{key_field:?}");
+        let task = |id: &str| world.tasks().into_iter().find(|task| text(task, "Id") == id).expect("it is still there");
+        assert_eq!(task(&ours)["CallDurationInSeconds"], json!(90), "{key_field:?}: ours is the one that is updated");
+        assert!(text(&task(&theirs), "Description").ends_with("by the script"), "{key_field:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_a_crm_folds_together_stay_apart_also_after_the_ledger_was_lost() {
+    let ids: Vec<String> =
+        ["rm_abc", "rm_ABC", "Rm_aBc", "rm_a\u{308}bc", "rm_\u{e4}bc", "rm_\u{c4}bc", "rm  abc", "rm abc"]
+            .iter()
+            .map(|id| (*id).to_owned())
+            .chain([" rm_abc".to_owned(), "rm_abc ".to_owned(), "rm_abc\u{a0}".to_owned(), "rm_abc\n".to_owned()])
+            .chain(["a".repeat(255), "a".repeat(256), "a".repeat(255) + "b", "A".repeat(300), "\u{1f600}".repeat(200)])
+            .chain(["rm'abc".to_owned(), "rm\\abc".to_owned(), "rm\"abc".to_owned(), "rm%abc_".to_owned()])
+            .collect();
+    for key_field in BOTH {
+        let world = World::new(key_field).await;
+        world.contact("ada@example.com");
+        for (index, id) in ids.iter().enumerate() {
+            world.put(
+                &format!("{index}.json"),
+                &session(id, "ada@example.com", "2026-11-20T01:00:00", index as i64 + 1),
+            );
+        }
+        for round in ["first run", "second run", "after the ledger was lost"] {
+            if round == "after the ledger was lost" {
+                forget_the_ledger(&world);
+            }
+            world.sync().await;
+            let mut seconds: Vec<i64> =
+                world.tasks().iter().filter_map(|task| task["CallDurationInSeconds"].as_i64()).collect();
+            seconds.sort_unstable();
+            let expected: Vec<i64> = (1..=ids.len() as i64).collect();
+            assert_eq!(seconds, expected, "{key_field:?}, {round}: one Task for each id, and no id twice");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_data_and_never_a_query() {
+    let world = World::new(KeyField::Missing).await;
+    let victim = world.contact("victim@example.com");
+    let quoted = world.contact("d'arcy.o'neil@example.com");
+    let slashed = world.contact("back\\slash@example.com");
+    let cases = [
+        ("apostrophes", "D'Arcy.O'Neil@example.com", Some(&quoted)),
+        ("backslash", "back\\slash@example.com", Some(&slashed)),
+        ("or", "x' OR Email LIKE '%@example.com", None),
+        ("escaped", "x\\' OR Email != '", None),
+        ("closing", "x') OR (Email != '", None),
+        ("newline", "victim@example.com\n' OR Email != '", None),
+        ("comment", "victim@example.com'--", None),
+        ("percent", "%@example.com", None),
+        ("underscore", "_ictim@example.com", None),
+        ("nul", "victim@example.com\u{0}", None),
+        ("wide", "ｖictim@example.com", None),
+        ("list", "victim@example.com,other@example.com", None),
+        ("plain", " VICTIM@example.com ", Some(&victim)),
+    ];
+    for (id, email, _) in cases {
+        world.put(&format!("{id}.json"), &session(id, email, "2026-11-20T01:00:00", 60));
+    }
+    let summary = world.sync().await;
+    assert!(summary.delivery.hold.is_none() && summary.delivery.waiting == 0, "{:?}", summary.delivery);
+    for (id, email, person) in cases {
+        let found: Vec<String> = world.tasks_of(id).iter().map(|task| text(task, "WhoId").to_owned()).collect();
+        let expected: Vec<String> = person.into_iter().cloned().collect();
+        assert_eq!(found, expected, "{id}: {email:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_calls_of_one_unknown_address_make_one_lead_even_if_an_answer_is_lost() {
+    let lost = [
+        None,
+        Some(FaultKind::DropAfterCommit),
+        Some(FaultKind::UnavailableAfterCommit),
+        Some(FaultKind::DropBeforeCommit),
+    ];
+    for key_field in BOTH {
+        for kind in lost {
+            let world = World::new(key_field).await.configure("[salesforce]\nno_match = \"create_lead\"");
+            if let Some(kind) = kind {
+                world.fault(Fault::new(kind).times(1).on_method("POST").on_path("/sobjects/Lead"));
+            }
+            for (id, email) in [("one", "new@example.com"), ("two", " New@Example.com"), ("three", "third@example.com")]
+            {
+                world.put(&format!("{id}.json"), &session(id, email, "2026-11-20T01:00:00", 60));
+            }
+            world.sync().await;
+            if let Some(kind) = kind {
+                assert_eq!(world.met(kind), 1, "the fault was never met");
+            }
+            let leads = world.org.records("Lead");
+            assert_eq!(leads.len(), 2, "{key_field:?}, {kind:?}: {leads:#?}");
+            let who = |id: &str| text(&world.task(id), "WhoId").to_owned();
+            assert_eq!(who("one"), who("two"), "{key_field:?}, {kind:?}");
+            assert_ne!(who("one"), who("three"), "{key_field:?}, {kind:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_converted_lead_stands_for_the_contact_that_it_became() {
+    let world = World::new(KeyField::There).await;
+    let contact = world.contact("new.address@example.com");
+    world.org.insert(
+        "Lead",
+        json!({
+            "LastName": "Ruiz", "Company": "Example", "Email": "old.address@example.com", "IsConverted": true,
+            "ConvertedContactId": contact,
+        }),
+    );
+    world.put("s.json", &session("converted", "old.address@example.com", &format!("{DAY}T09:00:00"), 60));
+    world.sync().await;
+    assert_eq!(text(&world.task("converted"), "WhoId"), contact);
+}
