@@ -6,6 +6,10 @@ use trunkline::cli::{self, Cli, Output};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Threads that read files, convert and ask the ledger. Each keeps buffers and memory of its own, so that many would take
+/// more memory and, the work being the processor's, no less time.
+const BLOCKING_THREADS_MAX: usize = 4;
+
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
@@ -17,7 +21,8 @@ fn main() -> anyhow::Result<()> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
     let exit = runtime.block_on(cli::run(cli, environment, &mut Output::standard()));
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     std::process::exit(exit as i32)

@@ -17,6 +17,8 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 /// How every member of a gzip file begins: the magic and the only method there is.
 const GZIP_MEMBER: &[u8] = &[0x1f, 0x8b, 0x08];
 const GZIP_TRAILER: usize = 8;
+/// Room taken for a file of several members before it is known how much they hold.
+const MEMBERS_ROOM_MAX: usize = 80 * 1024 * 1024;
 
 /// Why bytes could not be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,9 @@ impl Inflater {
         let mut room = first_room(bytes, limit);
         loop {
             if self.buffer.len() < room {
-                self.buffer.resize(room, 0);
+                // The old one goes first: there is nothing in it to keep, and both together would be too much.
+                self.buffer = Vec::new();
+                self.buffer = vec![0; room];
             }
             let room_now = self.buffer.len().min(limit);
             match self.decompressor.gzip_decompress(bytes, &mut self.buffer[..room_now]) {
@@ -86,7 +90,9 @@ impl Inflater {
 
     /// The exact way: member by member, with zero padding allowed after the last.
     fn inflate_members(&mut self, bytes: &[u8], limit: usize) -> Result<usize, Fault> {
-        self.buffer.clear();
+        // All the room at once, which costs nothing until it is filled: growing would copy, and hold twice as much.
+        self.buffer = Vec::new();
+        self.buffer.reserve_exact(limit.saturating_add(1).min(MEMBERS_ROOM_MAX));
         let mut rest = bytes;
         while !rest.is_empty() {
             if rest.len() < bytes.len() && rest.iter().all(|byte| *byte == 0) {
