@@ -4,6 +4,7 @@ mod crash;
 mod faults;
 mod hostile;
 mod identity;
+mod mending;
 mod nightly;
 mod object_store_answers;
 mod object_store_source;
