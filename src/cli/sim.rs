@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{Context, Exit, Failure, Output};
 use crate::problem::{CONFIG_BAD_VALUE, Problem, REMOTE_UNREACHABLE};
-use crate::sim::salesforce::{Options, Simulator};
+use crate::sim::salesforce::{Credentials, Options, Simulator};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -46,7 +46,11 @@ pub async fn run(context: &Context, command: Command, output: &mut Output) -> Re
         .map_err(|error| failed(format!("the simulator cannot start: {error}")))?;
     output.line(simulator.url())?;
     output.say("the org as sales would see it is at that address; to use it:");
-    output.say(format!("  export SF_LOGIN_URL={} SF_CLIENT_ID=any SF_CLIENT_SECRET=any", simulator.url()));
+    let Credentials { client_id, client_secret, .. } = Credentials::default();
+    output.say(format!(
+        "  export SF_LOGIN_URL={} SF_CLIENT_ID={client_id} SF_CLIENT_SECRET={client_secret}",
+        simulator.url()
+    ));
     output.say("faults and switches: docs/simulator.md. Ctrl-C ends it.");
     context.stop_on_signals();
     context.stop.asked().await;
