@@ -1,5 +1,6 @@
 //! The integration tests, in one binary: one file a promise, helpers in `support`.
 
+mod cli;
 mod crash;
 mod faults;
 mod hostile;
