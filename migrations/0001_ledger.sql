@@ -42,8 +42,10 @@ CREATE INDEX call_by_day ON call (day);
 CREATE TABLE call_body (
     call_key     TEXT PRIMARY KEY REFERENCES call (call_key) ON DELETE CASCADE,
     -- Of the JSON before compression, so that a claim can bound what it takes into memory.
-    json_bytes   INTEGER NOT NULL,
-    body         BLOB NOT NULL
+    head_bytes   INTEGER NOT NULL,
+    tail_bytes   INTEGER NOT NULL,
+    head         BLOB NOT NULL,
+    tail         BLOB NOT NULL
 );
 
 CREATE TABLE revision (

@@ -3,12 +3,8 @@
 use clap::Parser;
 use trunkline::cli::{self, Cli, Output};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Threads that read files, convert and ask the ledger. Each keeps buffers and memory of its own, so that many would take
-/// more memory and, the work being the processor's, no less time.
-const BLOCKING_THREADS_MAX: usize = 4;
+/// Threads for reading files and the ledger. Each keeps a little memory, so there are few.
+const BLOCKING_THREADS_MAX: usize = 8;
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
@@ -22,7 +18,7 @@ fn main() -> anyhow::Result<()> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
+        tokio::runtime::Builder::new_multi_thread().max_blocking_threads(BLOCKING_THREADS_MAX).enable_all().build()?;
     let exit = runtime.block_on(cli::run(cli, environment, &mut Output::standard()));
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     std::process::exit(exit as i32)

@@ -1,4 +1,4 @@
-//! `trunkline sim salesforce`: the simulated org on a port.
+//! `trunkline sim`: the simulated org on a port, and invented session files to feed it.
 
 use std::path::PathBuf;
 
@@ -7,11 +7,30 @@ use clap::{Args, Subcommand};
 use super::{Context, Exit, Failure, Output};
 use crate::problem::{CONFIG_BAD_VALUE, Problem, REMOTE_UNREACHABLE};
 use crate::sim::salesforce::{Credentials, Options, Simulator};
+use crate::sim::sessions::{self, Plan};
 
 #[derive(Subcommand)]
 pub enum Command {
     /// A Salesforce org, with a page that shows it as sales would see it.
     Salesforce(SalesforceArguments),
+    /// Writes a day of invented session files, and people.json with whom the org must know.
+    Sessions(SessionArguments),
+}
+
+#[derive(Args)]
+pub struct SessionArguments {
+    /// Where to write; the day's folder is made below.
+    #[arg(long, value_name = "FOLDER")]
+    dir: PathBuf,
+    /// The day.
+    #[arg(long, value_name = "DATE", default_value = "yesterday")]
+    date: String,
+    /// How many sessions.
+    #[arg(long, default_value_t = 100)]
+    calls: usize,
+    /// The same seed writes the same files.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(Args)]
@@ -34,7 +53,10 @@ pub struct SalesforceArguments {
 }
 
 pub async fn run(context: &Context, command: Command, output: &mut Output) -> Result<Exit, Failure> {
-    let Command::Salesforce(arguments) = command;
+    let arguments = match command {
+        Command::Salesforce(arguments) => arguments,
+        Command::Sessions(arguments) => return write_sessions(context, &arguments, output),
+    };
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", arguments.port)).await.map_err(|error| {
         let what = format!("port {} cannot be used: {error}", arguments.port);
         Problem::new(CONFIG_BAD_VALUE, what, "name another with --port, or --port 0 for a free one")
@@ -47,14 +69,27 @@ pub async fn run(context: &Context, command: Command, output: &mut Output) -> Re
     output.line(simulator.url())?;
     output.say("the org as sales would see it is at that address; to use it:");
     let Credentials { client_id, client_secret, .. } = Credentials::default();
-    output.say(format!(
-        "  export SF_LOGIN_URL={} SF_CLIENT_ID={client_id} SF_CLIENT_SECRET={client_secret}",
-        simulator.url()
-    ));
+    let url = simulator.url();
+    output.say(format!("  export SF_LOGIN_URL={url} SF_CLIENT_ID={client_id} SF_CLIENT_SECRET={client_secret}"));
     output.say("faults and switches: docs/simulator.md. Ctrl-C ends it.");
     context.stop_on_signals();
     context.stop.asked().await;
     simulator.stop().await.map_err(|error| failed(format!("the org cannot be saved: {error}")))?;
+    Ok(Exit::Done)
+}
+
+fn write_sessions(context: &Context, arguments: &SessionArguments, output: &mut Output) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let plan = Plan::new(arguments.seed, context.date(&arguments.date, &settings)?, arguments.calls);
+    let unwritten = |error: &dyn std::fmt::Display| {
+        let what = format!("{} cannot be written: {error}", arguments.dir.display());
+        Failure::from(Problem::new(CONFIG_BAD_VALUE, what, "name a writable folder with --dir"))
+    };
+    let folder = sessions::write_day(&arguments.dir, &plan).map_err(|error| unwritten(&error))?;
+    let people = serde_json::to_vec(&sessions::records(&plan)).map_err(std::io::Error::from)?;
+    std::fs::write(arguments.dir.join("people.json"), people).map_err(|error| unwritten(&error))?;
+    output.line(format!("{} sessions in {}", arguments.calls, folder.display()))?;
+    output.say("people.json beside it: Contacts and Leads for POST /sim/records/<object>");
     Ok(Exit::Done)
 }
 

@@ -159,6 +159,9 @@ pub trait Destination: Send + Sync {
     /// Most records in one `write`.
     fn batch_max(&self) -> usize;
 
+    /// Whether the mapping reads what was said or the fields without a place; if not, calls come without them.
+    fn reads_whole_calls(&self) -> bool;
+
     /// Finds the person of each call.
     async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome>;
 

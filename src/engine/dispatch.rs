@@ -14,7 +14,7 @@ use super::{DeliverySummary, Engine, Event, backoff};
 use crate::destinations::{Destination, Existing, Mapped, Match, Operation, Outcome, Readiness};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
-use crate::store::{StoreError, StoredProblem};
+use crate::store::{Parts, StoreError, StoredProblem};
 
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -157,6 +157,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     async fn run(&mut self) -> Result<(), StoreError> {
+        let parts = if self.destination.reads_whole_calls() { Parts::Whole } else { Parts::Head };
         while !self.engine.stop.is_asked() && self.summary.hold.is_none() {
             if !self.wait_for(self.cool_until_ms).await {
                 break;
@@ -164,7 +165,7 @@ impl<'a> Dispatcher<'a> {
             let now_ms = self.engine.clock.now_ms();
             let lease_until_ms = later(now_ms, self.limits.lease);
             let name = self.destination.name();
-            let claimed = self.engine.store.claim(name, self.limits.window, now_ms, lease_until_ms).await?;
+            let claimed = self.engine.store.claim(name, self.limits.window, parts, now_ms, lease_until_ms).await?;
             if !claimed.is_empty() {
                 self.window(claimed).await?;
                 continue;

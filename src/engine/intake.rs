@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::summary::QUARANTINE_NAMED_MAX;
+use super::workers::{Lost, Workers};
 use super::{Engine, Event, IntakeSummary};
 use crate::problem::{self, Problem};
 use crate::redact::redact;
@@ -44,7 +45,7 @@ pub async fn intake(
     days: &[Date],
     limits: IntakeLimits,
 ) -> Result<IntakeSummary, StoreError> {
-    let mut reader = Reader::new(engine, source, destinations, zone, limits);
+    let mut reader = Reader::new(engine, source, destinations, zone, limits)?;
     for day in days {
         let mut listing = source.list(*day).chunks(LISTED_CHUNK);
         while let Some(chunk) = listing.next().await {
@@ -73,7 +74,7 @@ pub async fn reread(
     part: Option<String>,
     limits: IntakeLimits,
 ) -> Result<IntakeSummary, StoreError> {
-    let mut reader = Reader::new(engine, source, destinations, zone, limits);
+    let mut reader = Reader::new(engine, source, destinations, zone, limits)?;
     let filter = RawFilter { state: Some("quarantined"), url_part: part, ..RawFilter::default() };
     for row in engine.store.raws(&filter).await? {
         let day = row.day.as_deref().and_then(|day| day.parse().ok());
@@ -103,6 +104,7 @@ struct Reader<'a> {
     destinations: &'a [String],
     zone: &'a TimeZone,
     limits: IntakeLimits,
+    workers: Workers,
     summary: IntakeSummary,
 }
 
@@ -120,8 +122,10 @@ impl<'a> Reader<'a> {
         destinations: &'a [String],
         zone: &'a TimeZone,
         limits: IntakeLimits,
-    ) -> Reader<'a> {
-        Reader { engine, source, destinations, zone, limits, summary: IntakeSummary::default() }
+    ) -> Result<Reader<'a>, StoreError> {
+        let workers =
+            Workers::start().map_err(|error| StoreError::Unusable(format!("no thread can be started: {error}")))?;
+        Ok(Reader { engine, source, destinations, zone, limits, workers, summary: IntakeSummary::default() })
     }
 
     /// Fetches, converts and commits those of `raws` that are not known.
@@ -136,14 +140,15 @@ impl<'a> Reader<'a> {
         self.summary.files_known += skipped;
         self.engine.progress.event(Event::Read(skipped));
 
-        let (source, limits) = (self.source, self.limits);
+        let (source, limits, workers) = (self.source, self.limits, self.workers.clone());
+        let workers = &workers;
         let small = SMALL_INFLATED_BYTES_MAX.min(limits.inflated_bytes_max);
         let mut taken = stream::iter(fresh)
             .map(|raw| async move {
                 if raw.bytes > SMALL_FILE_BYTES_MAX {
                     return Ok(Taken::Large(raw));
                 }
-                match read_one(source, raw, day, small).await? {
+                match read_one(workers, source, raw, day, small).await? {
                     Taken::Item(item) if is_too_large(&item.fate) => Ok(Taken::Large(item.raw)),
                     other => Ok::<Taken, StoreError>(other),
                 }
@@ -162,7 +167,7 @@ impl<'a> Reader<'a> {
             }
             self.commit(items).await?;
             for raw in large {
-                match read_one(source, raw, day, limits.inflated_bytes_max).await? {
+                match read_one(workers, source, raw, day, limits.inflated_bytes_max).await? {
                     Taken::Item(item) => self.commit(vec![*item]).await?,
                     Taken::SourceFailed(problem) => self.summary.stopped = Some(problem),
                     Taken::Large(_) => {}
@@ -216,13 +221,14 @@ fn source_name() -> &'static str {
 
 /// One file to an item for the ledger. Only a store that cannot encode is an error.
 async fn read_one(
+    workers: &Workers,
     source: &Arc<dyn ObjectSource>,
     raw: RawRef,
     day: Option<Date>,
     inflated_bytes_max: usize,
 ) -> Result<Taken, StoreError> {
     let fate = match source.fetch(&raw).await {
-        Ok(bytes) => convert(source, &raw, bytes, inflated_bytes_max).await?,
+        Ok(bytes) => convert(workers, source, &raw, bytes, inflated_bytes_max).await?,
         Err(FetchError::File(problem)) => IntakeFate::Quarantine(problem),
         Err(FetchError::Source(problem)) => return Ok(Taken::SourceFailed(problem)),
     };
@@ -236,6 +242,7 @@ fn is_too_large(fate: &IntakeFate) -> bool {
 /// Inflate, decode, convert, redact, encode: the work of a processor, off the reactor. A panic on hostile input
 /// quarantines the one file.
 async fn convert(
+    workers: &Workers,
     source: &Arc<dyn ObjectSource>,
     raw: &RawRef,
     bytes: bytes::Bytes,
@@ -243,23 +250,23 @@ async fn convert(
 ) -> Result<IntakeFate, StoreError> {
     let (source, raw) = (Arc::clone(source), raw.clone());
     let url = raw.url.clone();
-    let work = tokio::task::spawn_blocking(move || {
+    let work = move || {
         let converted = match source.convert(&raw, &bytes, inflated_bytes_max) {
             Ok(converted) => converted,
             Err(problem) => return Ok(IntakeFate::Quarantine(problem)),
         };
         drop(bytes);
         let (raw_digest, notes) = (converted.digest, converted.notes);
-        let call = IntakeCall::of(&redact(converted.call), raw_digest, notes)?;
+        let call = IntakeCall::of(redact(converted.call), raw_digest, notes)?;
         Ok(IntakeFate::Call(Box::new(call)))
-    });
-    match work.await {
+    };
+    match workers.run(work).await {
         Ok(fate) => fate,
-        Err(error) if error.is_panic() => Ok(IntakeFate::Quarantine(Problem::new(
+        Err(Lost::Panicked) => Ok(IntakeFate::Quarantine(Problem::new(
             problem::RAW_NOT_JSON,
             format!("{url} broke the converter"),
             "keep the file and report it as a defect",
         ))),
-        Err(error) => Err(StoreError::Unusable(format!("reading stopped: {error}"))),
+        Err(Lost::Stopped) => Err(StoreError::Unusable("reading stopped: its threads are gone".to_owned())),
     }
 }

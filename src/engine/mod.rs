@@ -13,6 +13,7 @@ mod progress;
 mod summary;
 mod sync;
 mod window;
+mod workers;
 
 pub use dispatch::{DispatchLimits, Preview, dispatch, unexpected};
 pub use intake::{IntakeLimits, intake, reread};

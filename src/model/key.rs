@@ -61,8 +61,17 @@ pub struct Digest(pub [u8; 32]);
 
 impl Digest {
     pub fn of(bytes: &[u8]) -> Digest {
+        Digest::of_parts(&[bytes])
+    }
+
+    /// Of the parts one after the other.
+    pub fn of_parts(parts: &[&[u8]]) -> Digest {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            context.update(part);
+        }
         let mut out = [0u8; 32];
-        out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+        out.copy_from_slice(context.finish().as_ref());
         Digest(out)
     }
 }

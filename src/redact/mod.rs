@@ -3,9 +3,12 @@
 //! Invariant: store, mapping and destinations accept nothing but a [`RedactedCall`], and a fresh one is made only by
 //! [`redact`]. Today the one policy is `none`: it lets everything through under that name (see `docs/redaction.md`).
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use crate::model::Call;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::model::{Call, Turn};
 
 /// The policy that changes nothing.
 pub const POLICY_NONE: &str = "none";
@@ -24,6 +27,20 @@ impl RedactedCall {
 
     pub fn into_call(self) -> Call {
         self.call
+    }
+
+    /// The call without its bulk, and the bulk: what was said and the fields without a place. For the store.
+    pub fn split(mut self) -> (RedactedCall, Vec<Turn>, BTreeMap<String, Box<RawValue>>) {
+        let turns = std::mem::take(&mut self.call.turns);
+        let extra = std::mem::take(&mut self.call.extra);
+        (self, turns, extra)
+    }
+
+    /// Undoes [`RedactedCall::split`].
+    pub fn join(mut self, turns: Vec<Turn>, extra: BTreeMap<String, Box<RawValue>>) -> RedactedCall {
+        self.call.turns = turns;
+        self.call.extra = extra;
+        self
     }
 
     /// The policy's name, stored with the call so that a later policy can tell what is left to do.

@@ -1,17 +1,23 @@
 //! How a call is kept: JSON, compressed with zstd and its content checksum, so that a flipped bit is an error.
+//!
+//! In two pieces: the head is what delivery reads of every call, the tail what was said and the fields without a place,
+//! which are most of the bytes and which few mappings read.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use super::StoreError;
-use crate::model::Digest;
+use crate::model::{Digest, Turn};
 use crate::redact::RedactedCall;
 
 /// Fast, and half the size of what a file has as gzip.
 const LEVEL: i32 = 1;
-/// Largest call that is read back, in bytes of JSON; intake's own limit is the smaller one.
+/// Largest piece that is read back, in bytes of JSON; intake's own limit is the smaller one.
 const JSON_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 thread_local! {
@@ -21,35 +27,61 @@ thread_local! {
 
 /// A call as it is kept.
 pub struct EncodedCall {
-    pub body: Vec<u8>,
+    pub head: Vec<u8>,
+    pub tail: Vec<u8>,
     /// Of the JSON, before compression.
-    pub json_bytes: usize,
+    pub head_bytes: usize,
+    pub tail_bytes: usize,
     /// Of the call's content.
     pub digest: Digest,
 }
 
-/// The stored form of a call.
-pub fn encode_call(call: &RedactedCall) -> Result<EncodedCall, StoreError> {
-    let unusable = |cause: String| StoreError::Unusable(format!("a call cannot be encoded: {cause}"));
-    let json = serde_json::to_vec(call).map_err(|error| unusable(error.to_string()))?;
-    let body = COMPRESSOR
-        .with_borrow_mut(|slot| {
-            let compressor = match slot {
-                Some(compressor) => compressor,
-                None => {
-                    let mut fresh = Compressor::new(LEVEL)?;
-                    fresh.set_parameter(CParameter::ChecksumFlag(true))?;
-                    slot.insert(fresh)
-                }
-            };
-            compressor.compress(&json)
-        })
-        .map_err(|error| unusable(error.to_string()))?;
-    Ok(EncodedCall { body, json_bytes: json.len(), digest: Digest::of(&json) })
+#[derive(Serialize, Deserialize, Default)]
+struct Tail {
+    turns: Vec<Turn>,
+    extra: BTreeMap<String, Box<RawValue>>,
 }
 
-/// Reads a stored call back.
-pub fn decode_call(key: &str, body: &[u8]) -> Result<RedactedCall, StoreError> {
+/// The stored form of a call.
+pub fn encode_call(call: RedactedCall) -> Result<EncodedCall, StoreError> {
+    let unusable = |cause: String| StoreError::Unusable(format!("a call cannot be encoded: {cause}"));
+    let (call, turns, extra) = call.split();
+    let head = serde_json::to_vec(&call).map_err(|error| unusable(error.to_string()))?;
+    let tail = serde_json::to_vec(&Tail { turns, extra }).map_err(|error| unusable(error.to_string()))?;
+    let digest = Digest::of_parts(&[&head, &tail]);
+    let (head_bytes, tail_bytes) = (head.len(), tail.len());
+    let head = compress(&head).map_err(|error| unusable(error.to_string()))?;
+    let tail = compress(&tail).map_err(|error| unusable(error.to_string()))?;
+    Ok(EncodedCall { head, tail, head_bytes, tail_bytes, digest })
+}
+
+fn compress(json: &[u8]) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|slot| {
+        let compressor = match slot {
+            Some(compressor) => compressor,
+            None => {
+                let mut fresh = Compressor::new(LEVEL)?;
+                fresh.set_parameter(CParameter::ChecksumFlag(true))?;
+                slot.insert(fresh)
+            }
+        };
+        compressor.compress(json)
+    })
+}
+
+/// Reads a stored call back; without its tail it has no turns and no further fields.
+pub fn decode_call(key: &str, head: &[u8], tail: Option<&[u8]>) -> Result<RedactedCall, StoreError> {
+    let call: RedactedCall = decode(key, head)?;
+    Ok(match tail {
+        Some(tail) => {
+            let Tail { turns, extra } = decode(key, tail)?;
+            call.join(turns, extra)
+        }
+        None => call,
+    })
+}
+
+fn decode<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, StoreError> {
     let damaged = |cause: String| StoreError::Damaged { place: format!("call {key}"), cause };
     let size = zstd::zstd_safe::get_frame_content_size(body)
         .ok()
@@ -74,27 +106,41 @@ mod tests {
     use super::*;
     use crate::model::Call;
 
+    fn call() -> RedactedCall {
+        let mut call = Call::new("sessions", "s1");
+        call.extra.insert("odd".into(), RawValue::from_string("[1, {\"a\":null}]".into()).expect("JSON"));
+        crate::redact::redact(call)
+    }
+
     #[test]
     fn a_call_comes_back_as_it_went_in() -> Result<(), StoreError> {
-        let mut call = Call::new("sessions", "s1");
-        call.extra.insert("odd".into(), serde_json::value::RawValue::from_string("[1, {\"a\":null}]".into()).unwrap());
-        let encoded = encode_call(&crate::redact::redact(call))?;
-        let back = decode_call("s1", &encoded.body)?;
-        assert_eq!(encode_call(&back)?.digest, encoded.digest);
+        let encoded = encode_call(call())?;
+        let back = decode_call("s1", &encoded.head, Some(&encoded.tail))?;
         assert_eq!(back.call().extra["odd"].get(), "[1, {\"a\":null}]");
+        assert_eq!(encode_call(back)?.digest, encoded.digest);
+        assert!(decode_call("s1", &encoded.head, None)?.call().extra.is_empty());
         Ok(())
     }
 
     #[test]
     fn a_flipped_bit_is_an_error_wherever_it_is() -> Result<(), StoreError> {
-        let body = encode_call(&crate::redact::redact(Call::new("sessions", "s1")))?.body;
-        for place in 0..body.len() * 8 {
-            let mut damaged = body.clone();
-            damaged[place / 8] ^= 1 << (place % 8);
-            let read = decode_call("s1", &damaged).and_then(|call| encode_call(&call));
+        let encoded = encode_call(call())?;
+        let check = |head: &[u8], tail: &[u8], place: usize| {
+            let read = decode_call("s1", head, Some(tail)).and_then(encode_call);
             if let Ok(again) = read {
-                assert_eq!(again.body, body, "bit {place} changed the call without an error");
+                assert_eq!(again.digest, encoded.digest, "bit {place} changed the call without an error");
             }
+        };
+        let flip = |bytes: &[u8], place: usize| {
+            let mut damaged = bytes.to_vec();
+            damaged[place / 8] ^= 1 << (place % 8);
+            damaged
+        };
+        for place in 0..encoded.head.len() * 8 {
+            check(&flip(&encoded.head, place), &encoded.tail, place);
+        }
+        for place in 0..encoded.tail.len() * 8 {
+            check(&encoded.head, &flip(&encoded.tail, place), place);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::model::CallKey;
-use crate::sources::RawRef;
+use crate::model::RawRef;
 
 pub use codec::{EncodedCall, decode_call, encode_call};
 pub use types::*;
@@ -62,6 +62,7 @@ pub trait DeliveryStore: Send + Sync {
         &self,
         destination: &str,
         count: usize,
+        parts: Parts,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError>;

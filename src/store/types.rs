@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
+use crate::model::RawRef;
 use crate::model::{CallKey, Digest, Revision};
 use crate::problem::Problem;
 use crate::redact::RedactedCall;
-use crate::sources::RawRef;
 use crate::store::{EncodedCall, StoreError, encode_call};
 
 /// One raw file and what it was converted to.
@@ -37,18 +37,11 @@ pub struct IntakeCall {
 }
 
 impl IntakeCall {
-    pub fn of(call: &RedactedCall, raw_digest: Digest, notes: Vec<String>) -> Result<IntakeCall, StoreError> {
-        let encoded = encode_call(call)?;
-        let call = call.call();
-        Ok(IntakeCall {
-            key: call.key.clone(),
-            source_id: call.source_id.clone(),
-            started_at: call.started_at,
-            ended_at: call.ended_at,
-            encoded,
-            raw_digest,
-            notes,
-        })
+    pub fn of(redacted: RedactedCall, raw_digest: Digest, notes: Vec<String>) -> Result<IntakeCall, StoreError> {
+        let call = redacted.call();
+        let (key, source_id) = (call.key.clone(), call.source_id.clone());
+        let (started_at, ended_at) = (call.started_at, call.ended_at);
+        Ok(IntakeCall { key, source_id, started_at, ended_at, encoded: encode_call(redacted)?, raw_digest, notes })
     }
 }
 
@@ -60,6 +53,14 @@ pub enum IntakeResult {
     /// The same content again, or older evidence that adds nothing.
     NothingNew,
     Quarantined,
+}
+
+/// How much of a call a claim brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// Without turns and further fields, which are most of the bytes.
+    Head,
+    Whole,
 }
 
 /// A delivery under lease, with its call.

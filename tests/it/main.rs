@@ -1,10 +1,14 @@
 //! The integration tests, in one binary: one file a promise, helpers in `support`.
 
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "tests print their seeds and read the clock")]
+
 mod cli;
 mod crash;
+mod docs;
 mod faults;
 mod hostile;
 mod identity;
+mod layers;
 mod mending;
 mod nightly;
 mod object_store_answers;

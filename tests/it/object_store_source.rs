@@ -10,7 +10,7 @@ use jiff::civil::{Date, date};
 use trunkline::net::HttpTransport;
 use trunkline::problem::{self, Problem};
 use trunkline::sim::sessions::{Plan, Who, write_day, write_rewrites};
-use trunkline::sources::object_store::{Environment, ObjectStore, Settings};
+use trunkline::sources::object_store::{Environment, INFLATED_BYTES_MAX, ObjectStore, Settings};
 use trunkline::sources::{FetchError, ObjectSource, RawRef};
 
 use crate::support::moto::Moto;
@@ -331,7 +331,8 @@ async fn an_invented_day_is_read_whole_and_its_rewrites_are_seen() {
     let mut without_email = 0;
     for raw in list(&source, DAY).await.expect("a listing") {
         let bytes = source.fetch(&raw).await.expect("a file");
-        without_email += usize::from(source.convert(&raw, &bytes).expect("a call").call.caller.email.is_none());
+        without_email +=
+            usize::from(source.convert(&raw, &bytes, INFLATED_BYTES_MAX).expect("a call").call.caller.email.is_none());
     }
     let planted = plan.sessions().filter(|session| session.truth.who == Who::NoEmail).count();
     assert_eq!(without_email, planted);

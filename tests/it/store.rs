@@ -15,7 +15,7 @@ use trunkline::sources::RawRef;
 use trunkline::store::sqlite::SqliteStore;
 use trunkline::store::{
     Change, Claimed, DeliveryFilter, DeliveryStore, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore,
-    Intent, IntentFate, RawFilter, ReadStore, Rearm, Settlement, StoreError, StoredProblem,
+    Intent, IntentFate, Parts, RawFilter, ReadStore, Rearm, Settlement, StoreError, StoredProblem,
 };
 
 const CRM: &str = "salesforce";
@@ -30,7 +30,7 @@ fn item(id: &str, started_s: i64, duration_s: f64, modified_s: i64) -> IntakeIte
     call.started_at = Timestamp::from_second(started_s).ok();
     call.duration_s = Some(duration_s);
     let digest = Digest::of(format!("{id} {duration_s}").as_bytes());
-    let fate = IntakeCall::of(&redact(call), digest, Vec::new()).expect("a call that can be encoded");
+    let fate = IntakeCall::of(redact(call), digest, Vec::new()).expect("a call that can be encoded");
     IntakeItem { raw: raw(id, modified_s), day: Some(date(2026, 11, 20)), fate: IntakeFate::Call(Box::new(fate)) }
 }
 
@@ -49,7 +49,7 @@ async fn ingest(store: &SqliteStore, items: Vec<IntakeItem>) -> Vec<IntakeResult
 }
 
 async fn claim(store: &SqliteStore, count: usize, now_ms: i64) -> Vec<Claimed> {
-    store.claim(CRM, count, now_ms, now_ms + LEASE_MS).await.expect("a store that works")
+    store.claim(CRM, count, Parts::Whole, now_ms, now_ms + LEASE_MS).await.expect("a store that works")
 }
 
 fn delivered(one: &Claimed, remote_id: &str) -> Settlement {
@@ -333,15 +333,15 @@ async fn damage_is_told_and_never_delivered() {
     ingest(&store, vec![item("damaged", 100, 1.0, 1)]).await;
     drop(store);
     let raw = rusqlite::Connection::open(&path).expect("a database");
-    let mut body: Vec<u8> = raw.query_row("SELECT body FROM call_body", (), |row| row.get(0)).expect("a body");
-    let middle = body.len() / 2;
-    body[middle] ^= 0x10;
-    raw.execute("UPDATE call_body SET body = ?1", [body]).expect("works");
+    let mut head: Vec<u8> = raw.query_row("SELECT head FROM call_body", (), |row| row.get(0)).expect("a head");
+    let middle = head.len() / 2;
+    head[middle] ^= 0x10;
+    raw.execute("UPDATE call_body SET head = ?1", [head]).expect("works");
     drop(raw);
     let store = open(folder.path(), "b");
     let read = store.call(&CallKey::from_source("sessions", "damaged")).await;
     assert!(matches!(read, Err(StoreError::Damaged { .. })));
-    let claimed = store.claim(CRM, 10, 0, LEASE_MS).await;
+    let claimed = store.claim(CRM, 10, Parts::Whole, 0, LEASE_MS).await;
     assert!(!claimed.is_ok_and(|claimed| !claimed.is_empty()), "a damaged call was handed out");
 }
 

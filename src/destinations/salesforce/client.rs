@@ -1,9 +1,10 @@
 //! Requests to one org: session, headers, compression, version discovery and the stop before the daily limit.
 //!
-//! Invariant: a request is repeated here only after a 401, which proves that it had no effect; every other failure goes
-//! to the caller as it is. The token never leaves the session's own host.
+//! Invariant: a request is repeated here only after a 401 or because its encoding was not understood, which both prove
+//! that it had no effect; every other failure goes to the caller as it is. The token never leaves the session's own host.
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -67,12 +68,15 @@ pub struct Client {
     settings: Arc<Settings>,
     sessions: Sessions,
     version: RwLock<Option<ApiVersion>>,
+    /// Whether bodies are compressed; ends for good when something on the way does not understand it.
+    compress: AtomicBool,
 }
 
 impl Client {
     pub fn new(wire: Wire, settings: Arc<Settings>) -> Client {
         let version = RwLock::new(settings.api_version);
-        Client { wire, settings, sessions: Sessions::new(), version }
+        let compress = AtomicBool::new(settings.gzip);
+        Client { wire, settings, sessions: Sessions::new(), version, compress }
     }
 
     pub fn wire(&self) -> &Wire {
@@ -139,7 +143,7 @@ impl Client {
         if ask.counted {
             self.check_allowance().map_err(Failure::Decided)?;
         }
-        let (body, compressed) = self.encode(ask.body.as_deref());
+        let (mut body, mut compressed) = self.encode(ask.body.as_deref());
         let deadline = match ask.effect {
             Effect::Read => self.settings.timeouts.query,
             Effect::Write => self.settings.timeouts.write,
@@ -154,6 +158,11 @@ impl Client {
                 return Ok(response);
             }
             let refusal = Refusal::read(&response, self.wire.now());
+            if compressed && is_about_encoding(&refusal) {
+                self.compress.store(false, Ordering::Relaxed);
+                (body, compressed) = self.encode(ask.body.as_deref());
+                continue;
+            }
             if refusal.status != 401 || refusal.has_code("INVALID_AUTH_HEADER") {
                 return Err(Failure::Refused(refusal));
             }
@@ -197,7 +206,7 @@ impl Client {
 
     fn encode(&self, body: Option<&[u8]>) -> (Bytes, bool) {
         let plain = body.unwrap_or_default();
-        if self.settings.gzip && plain.len() > GZIP_BYTES_MIN {
+        if self.compress.load(Ordering::Relaxed) && plain.len() > GZIP_BYTES_MIN {
             let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());
             if encoder.write_all(plain).is_ok()
                 && let Ok(packed) = encoder.finish()
@@ -207,6 +216,12 @@ impl Client {
         }
         (Bytes::copy_from_slice(plain), false)
     }
+}
+
+/// Whether a refusal may only mean that the compressed body was not understood; either way nothing was done.
+fn is_about_encoding(refusal: &Refusal) -> bool {
+    let unread = refusal.has_code("JSON_PARSER_ERROR") || !refusal.is_salesforces_own();
+    refusal.status == 415 || (refusal.status == 400 && unread)
 }
 
 /// Reads a successful answer's body.

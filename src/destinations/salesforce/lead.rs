@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::client::{Ask, Client, Failure, read_json};
 use super::context::single_line;
-use super::outcome::{self, Effect, Row};
-use crate::destinations::Outcome;
+use super::outcome::{Effect, Row};
+use crate::destinations::{Outcome, Person};
 use crate::model::Call;
 use crate::problem::{NO_EMAIL, Problem};
 
@@ -88,11 +88,9 @@ struct Created {
 }
 
 /// Makes the Lead, or names the record that a duplicate rule points at.
-pub async fn create_person(client: &Client, call: &Call) -> Outcome {
-    let Some(lead) = lead_of(call) else {
-        let problem = Problem::new(NO_EMAIL, "no Lead can be made without an e-mail address", "");
-        return Outcome::Reject { problem };
-    };
+pub async fn create_person(client: &Client, call: &Call) -> Result<Person, Outcome> {
+    let no_address = || Problem::new(NO_EMAIL, "no Lead can be made without an e-mail address", "");
+    let lead = lead_of(call).ok_or_else(|| Outcome::Reject { problem: no_address() })?;
     let ask = Ask {
         method: Method::POST,
         path: "/sobjects/Lead",
@@ -102,23 +100,22 @@ pub async fn create_person(client: &Client, call: &Call) -> Outcome {
         header: Some(("Sforce-Auto-Assign", "FALSE")),
     };
     match client.send(&ask).await {
-        Ok(response) => match read_json::<Created>(&response, Effect::Write) {
-            Ok(created) => Outcome::Delivered { remote_id: created.id, created: true },
-            Err(outcome) => outcome,
-        },
-        Err(Failure::Refused(refusal)) => {
-            let named = |wanted: &str| refusal.duplicates.iter().find(|(object, _)| object == wanted);
-            match named("Contact").or_else(|| named("Lead")) {
-                Some((_, id)) => Outcome::Delivered { remote_id: id.clone(), created: false },
-                None => outcome::of_refusal(
-                    &refusal,
-                    Effect::Write,
-                    Some(Row { key_field: "", key: "", update: false, rows: 1 }),
-                ),
-            }
+        Ok(response) => {
+            let created: Created = read_json(&response, Effect::Write)?;
+            Ok(Person { object: "Lead".to_owned(), id: created.id })
         }
-        Err(Failure::Decided(outcome)) => outcome,
+        Err(failure) => named_duplicate(&failure).ok_or_else(|| {
+            failure.into_outcome(Effect::Write, Some(Row { key_field: "", key: "", update: false, rows: 1 }))
+        }),
     }
+}
+
+/// The person that a duplicate rule takes the new Lead for: a Contact before a Lead.
+fn named_duplicate(failure: &Failure) -> Option<Person> {
+    let Failure::Refused(refusal) = failure else { return None };
+    let named = |wanted: &str| refusal.duplicates.iter().find(|(object, _)| object == wanted);
+    let (object, id) = named("Contact").or_else(|| named("Lead"))?;
+    Some(Person { object: object.clone(), id: id.clone() })
 }
 
 #[cfg(test)]

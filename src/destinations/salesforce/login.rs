@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use base64::Engine;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -73,7 +72,7 @@ async fn log_in_by_oauth(wire: &Wire, settings: &Settings) -> Result<Granted, Ou
 }
 
 fn token_request(settings: &Settings, now_s: i64) -> Result<http::Request<Bytes>, Outcome> {
-    let mut request = http::Request::post(endpoint(settings, "/services/oauth2/token"))
+    let request = http::Request::post(endpoint(settings, "/services/oauth2/token"))
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(ACCEPT, "application/json");
     let mut form = Serializer::new(String::new());
@@ -84,8 +83,8 @@ fn token_request(settings: &Settings, now_s: i64) -> Result<http::Request<Bytes>
             form.append_pair("assertion", &assertion);
         }
         LoginFlow::ClientCredentials { client_id, client_secret } => {
-            form.append_pair("grant_type", "client_credentials");
-            request = request.header(AUTHORIZATION, basic(client_id, client_secret));
+            form.append_pair("grant_type", "client_credentials").append_pair("client_id", client_id);
+            form.append_pair("client_secret", client_secret.expose_secret());
         }
         LoginFlow::Refresh { client_id, client_secret, refresh_token } => {
             form.append_pair("grant_type", "refresh_token").append_pair("client_id", client_id);
@@ -128,11 +127,6 @@ async fn log_in_by_soap(
 
 fn endpoint(settings: &Settings, path: &str) -> String {
     format!("{}{path}", settings.login_url.origin().ascii_serialization())
-}
-
-fn basic(client_id: &str, client_secret: &SecretString) -> String {
-    let pair = format!("{client_id}:{}", client_secret.expose_secret());
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }
 
 /// Reads the private key, so that a bad one is told at start.

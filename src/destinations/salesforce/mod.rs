@@ -96,6 +96,7 @@ impl Salesforce {
         if let Some(readiness) = ready.as_ref() {
             return Ok(readiness.clone());
         }
+        self.client.wire().forget_allowance();
         self.client.connect().await?;
         let facts = describe::read_task(&self.client).await?;
         let readiness = facts.readiness(&self.settings.key_field, self.mapping.fields())?;
@@ -148,6 +149,10 @@ impl Destination for Salesforce {
         write::RECORDS_MAX
     }
 
+    fn reads_whole_calls(&self) -> bool {
+        self.mapping.reads_whole_calls()
+    }
+
     async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome> {
         self.prepare().await?;
         self.noted(people::match_people(&self.client, self.settings.several, &calls_of(calls)).await)
@@ -155,14 +160,7 @@ impl Destination for Salesforce {
 
     async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome> {
         self.prepare().await?;
-        match lead::create_person(&self.client, call.call()).await {
-            Outcome::Delivered { remote_id, .. } => {
-                // Key prefixes of the object reference: 003 Contact, 00Q Lead.
-                let object = if remote_id.starts_with("003") { "Contact" } else { "Lead" };
-                Ok(Person { object: object.to_owned(), id: remote_id })
-            }
-            other => self.noted(Err(other)),
-        }
+        self.noted(lead::create_person(&self.client, call.call()).await)
     }
 
     fn creates_people(&self) -> bool {
@@ -191,7 +189,7 @@ impl Destination for Salesforce {
     }
 
     fn call_date(&self, call: &RedactedCall) -> Option<Date> {
-        task::call_date(&self.settings, call.call())
+        call.call().date_in(&self.settings.time_zone)
     }
 
     async fn write(&self, writes: &[Write]) -> Vec<Outcome> {

@@ -164,6 +164,23 @@ pub fn of_fault(fault: &Fault, row: Row) -> Outcome {
     }
 }
 
+/// Whether an update's error leaves open which record is gone: the Task, or the person that it was to point at.
+pub fn is_gone_without_a_name(fault: &Fault) -> bool {
+    let gone = rules::find(fault).is_some_and(|rule| rule.verdict == Verdict::Gone);
+    gone && fault.fields.is_empty() && !fault.message.to_lowercase().contains("whoid")
+}
+
+/// The outcome where the Task of an update turns out to be there still.
+pub fn of_gone_person(fault: &Fault) -> Outcome {
+    Outcome::Rematch {
+        problem: Problem::new(
+            p::ROW_REFERENCE,
+            format!("the person that the record points at is gone ({})", describe(fault)),
+            HELP_WAIT,
+        ),
+    }
+}
+
 /// Which record is gone: the person, the Task itself, or another that the mapping names.
 fn of_gone(fault: &Fault, row: Row) -> Outcome {
     let about_person = fault.names_field("WhoId") || fault.message.to_lowercase().contains("whoid");
@@ -182,13 +199,7 @@ fn of_gone(fault: &Fault, row: Row) -> Outcome {
             "If the Task should stand there after all, run `trunkline retry --recreate` for this call.",
         ));
     }
-    Outcome::Rematch {
-        problem: Problem::new(
-            p::ROW_REFERENCE,
-            format!("the person that the record points at is gone ({})", describe(fault)),
-            HELP_WAIT,
-        ),
-    }
+    of_gone_person(fault)
 }
 
 fn of_duplicate_value(fault: &Fault, row: Row) -> Outcome {
@@ -211,7 +222,20 @@ fn of_duplicate_value(fault: &Fault, row: Row) -> Outcome {
 fn record_id(message: &str) -> Option<String> {
     let after = message.rsplit("id:").next()?.trim_start();
     let id: String = after.chars().take_while(char::is_ascii_alphanumeric).collect();
-    (message.contains("id:") && matches!(id.len(), 15 | 18)).then_some(id)
+    (message.contains("id:") && matches!(id.len(), 15 | 18)).then(|| long_id(id))
+}
+
+/// The 18-character form, which every other answer uses: messages may name a record by the 15-character one. The three
+/// last characters tell which of the others are capitals, five at a time.
+fn long_id(mut id: String) -> String {
+    const DIGITS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
+    if id.len() == 15 {
+        let bits =
+            |group: &[u8]| (0..5).filter(|place| group[*place].is_ascii_uppercase()).map(|place| 1 << place).sum();
+        let ends: Vec<usize> = id.as_bytes().chunks_exact(5).map(bits).collect();
+        id.extend(ends.into_iter().map(|end| char::from(DIGITS[end])));
+    }
+    id
 }
 
 /// Code and message without a record's own values and without the query's echo.

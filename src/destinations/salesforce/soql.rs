@@ -115,14 +115,9 @@ impl InQuery<'_> {
 struct Page<T> {
     #[serde(default = "Vec::new")]
     records: Vec<T>,
-    #[serde(default = "yes")]
-    done: bool,
+    done: Option<bool>,
     #[serde(rename = "nextRecordsUrl")]
     next: Option<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Client {
@@ -148,7 +143,8 @@ impl Client {
             drop(response);
             page.records.into_iter().for_each(&mut *on_row);
             path = match page.next {
-                _ if page.done => return Ok(()),
+                None if page.done != Some(false) => return Ok(()),
+                _ if page.done == Some(true) => return Ok(()),
                 Some(next) if next.starts_with("/services/") && next != path => next,
                 _ => return Err(lost_page()),
             };

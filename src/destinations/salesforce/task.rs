@@ -21,12 +21,6 @@ pub const OBJECT: &str = "Task";
 /// The end of a text that was cut.
 const CUT_MARK: char = '…';
 
-/// The date of the call in the configured zone: of its start, else of its end.
-pub fn call_date(settings: &Settings, call: &Call) -> Option<Date> {
-    let at = call.started_at.or(call.ended_at)?;
-    Some(at.to_zoned(settings.time_zone.clone()).date())
-}
-
 /// The fields that carry a call's identity in this org.
 pub fn identity(settings: &Settings, facts: &Facts, call: &Call) -> Record {
     let mut record = Record::new();
@@ -48,7 +42,7 @@ pub fn map(
     person: &Person,
 ) -> Result<Mapped, Problem> {
     check_key_fits(settings, facts, call)?;
-    let context = context::build(call, person, call_date(settings, call), mapping.wanted());
+    let context = context::build(call, person, call.date_in(&settings.time_zone), mapping.wanted());
     let mut create = identity(settings, facts, call);
     create.insert("WhoId".to_owned(), Value::from(person.id.as_str()));
     let mut create_only = vec![settings.key_field.clone()];

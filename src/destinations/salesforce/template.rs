@@ -89,6 +89,11 @@ impl Mapping {
         &self.fields
     }
 
+    /// Whether a template reads what was said or the fields without a place.
+    pub fn reads_whole_calls(&self) -> bool {
+        self.wanted.turns || self.wanted.extra
+    }
+
     pub fn wanted(&self) -> Wanted {
         self.wanted
     }

@@ -62,6 +62,11 @@ impl Wire {
         Ok(response)
     }
 
+    /// Drops what was told, before it is asked for anew.
+    pub fn forget_allowance(&self) {
+        *self.allowance.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The allowance as the last answer told it.
     pub fn allowance(&self) -> Option<Allowance> {
         *self.allowance.lock().unwrap_or_else(PoisonError::into_inner)

@@ -22,7 +22,11 @@ pub(super) fn read<'a>(field: &Field, record: &'a Record) -> &'a Value {
 /// Gives a new record its id, system fields and defaults, as far as they are not set.
 pub(super) fn complete(state: &mut State, object: &Object, record: &mut Record) {
     if record.get("Id").is_null() {
-        let serial = state.table_mut(object).next_serial();
+        let table = state.table_mut(object);
+        let mut serial = table.next_serial();
+        while table.find(&ids::make(object.prefix, serial)).is_some() {
+            serial = table.next_serial();
+        }
         record.put(object, "Id", Value::from(ids::make(object.prefix, serial)));
         if object.name == "Case" {
             record.put(object, "CaseNumber", Value::from(format!("{serial:08}")));

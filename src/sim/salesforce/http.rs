@@ -4,6 +4,7 @@
 //! Each request runs in a task of its own, so that what it commits does not depend on a client that leaves early.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io::{self, Read, Write};
 
 use axum::body::{Body, to_bytes};
@@ -16,7 +17,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use hyper::body::Incoming as HyperBody;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -31,7 +31,7 @@ const BODY_BYTES_MAX: usize = 50 * 1024 * 1024;
 const GZIP_BYTES_MIN: usize = 512;
 
 /// Ends a connection without an answer.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 #[error("the simulator drops this connection")]
 struct DropConnection;
 
@@ -91,7 +91,10 @@ fn has_coding(headers: &HeaderMap, name: HeaderName, coding: &str) -> bool {
 async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let too_large =
         || Problem::new(413, "EXCEEDED_MAX_SIZE_REQUEST", format!("Request size exceeded {BODY_BYTES_MAX} bytes"));
-    let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| too_large())?;
+    let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
+        let is_limit = error.source().is_some_and(|source| source.to_string() == "length limit exceeded");
+        if is_limit { too_large() } else { Problem::json("The HTTP entity body could not be read") }
+    })?;
     let mut decoded = Vec::new();
     let mut limited: Box<dyn Read> = if has_coding(headers, header::CONTENT_ENCODING, "gzip") {
         Box::new(MultiGzDecoder::new(&*bytes).take(BODY_BYTES_MAX as u64 + 1))

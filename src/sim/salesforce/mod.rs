@@ -35,6 +35,8 @@ mod soql;
 mod state;
 mod table;
 mod target;
+#[cfg(test)]
+mod tests;
 mod value;
 mod write;
 
@@ -119,7 +121,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            now: Arc::new(Timestamp::now),
+            now: Arc::new(machine_time),
             seed: 0,
             credentials: Credentials::default(),
             jwt_verifier: None,
@@ -127,6 +129,11 @@ impl Default for Options {
             settings: Settings::default(),
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the default clock; the simulator shares none with the client")]
+fn machine_time() -> Timestamp {
+    Timestamp::now()
 }
 
 /// Why a simulator did not start.

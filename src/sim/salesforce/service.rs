@@ -267,6 +267,7 @@ fn admit(
         method,
         path: request.path().to_owned(),
         allows_duplicates: has_option("sforce-duplicate-rule-header", "allowsave=true"),
+        assigns: !has_option("sforce-auto-assign", "false"),
     };
     let page_rows = request.header("sforce-query-options").and_then(|value| {
         let option =

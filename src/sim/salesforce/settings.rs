@@ -23,6 +23,8 @@ pub struct Settings {
     pub validation_rules: Vec<ValidationRule>,
     /// Rows or chunks refused with `CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY`.
     pub triggers: Vec<Trigger>,
+    /// The active assignment rule: the user who gets new Leads and Cases unless `Sforce-Auto-Assign: FALSE` is sent.
+    pub assignment_owner: Option<String>,
     /// A duplicate rule on the e-mail of new Leads.
     pub lead_duplicate_rule: Option<DuplicateRule>,
 
@@ -90,6 +92,7 @@ impl Default for Settings {
             read_only_objects: BTreeSet::new(),
             validation_rules: Vec::new(),
             triggers: Vec::new(),
+            assignment_owner: None,
             lead_duplicate_rule: None,
             unknown_field_fails_request: true,
             bad_value_fails_request: true,

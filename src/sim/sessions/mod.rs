@@ -166,6 +166,27 @@ impl Press {
     }
 }
 
+/// The people of a plan as Salesforce records: `{"Contact": [...], "Lead": [...]}`, ready for a simulated org. A converted
+/// Lead names its Contact by `ConvertedContact`, an index into the Contacts.
+pub fn records(plan: &Plan) -> serde_json::Value {
+    let people = plan.people();
+    let person = |person: &Person| serde_json::json!({ "FirstName": person.first_name, "LastName": person.last_name, "Email": person.email });
+    let leads: Vec<serde_json::Value> = people
+        .leads
+        .iter()
+        .map(|lead| {
+            let mut record = person(lead);
+            record["Company"] = "Example Company".into();
+            if let Some(contact) = lead.converted_to {
+                record["IsConverted"] = true.into();
+                record["ConvertedContact"] = contact.into();
+            }
+            record
+        })
+        .collect();
+    serde_json::json!({ "Contact": people.contacts.iter().map(person).collect::<Vec<_>>(), "Lead": leads })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use super::bucket::Bucket;
 use super::config::{self, Environment, Place, Settings};
 use super::folder::Folder;
 use super::{answers, convert, credentials, keys};
-use crate::net::Transport;
+use crate::net::{RESPONSE_BYTES_MAX, Transport};
 use crate::problem::Problem;
 use crate::sources::{Converted, FetchError, ObjectSource, RawRef};
 
@@ -21,6 +21,8 @@ use crate::sources::{Converted, FetchError, ObjectSource, RawRef};
 pub struct ObjectStore {
     settings: Settings,
     files: Files,
+    /// Larger files are not asked for.
+    bytes_max: usize,
 }
 
 enum Files {
@@ -40,15 +42,17 @@ impl ObjectStore {
         let configuration = config::configuration_file(environment).and_then(|path| std::fs::read_to_string(path).ok());
         let region =
             configuration.and_then(|text| config::region_of_profile(&text, profile.map_or("default", String::as_str)));
+        let mut bytes_max = settings.inflated_bytes_max;
         let files = match settings.place(environment, region)? {
-            Place::Folder(root) => Files::Folder(Folder { root, bytes_max: settings.inflated_bytes_max }),
+            Place::Folder(root) => Files::Folder(Folder { root, bytes_max }),
             Place::Bucket(place) => {
                 let signer = credentials::signer(&settings, environment, &place.region, transport.clone());
-                let (patience, bytes_max) = (settings.patience, settings.inflated_bytes_max);
+                bytes_max = bytes_max.min(RESPONSE_BYTES_MAX);
+                let patience = settings.patience;
                 Files::Bucket(Box::new(Bucket { place, signer, transport, patience, bytes_max }))
             }
         };
-        Ok(ObjectStore { settings, files })
+        Ok(ObjectStore { settings, files, bytes_max })
     }
 }
 
@@ -81,8 +85,8 @@ impl ObjectSource for ObjectStore {
     }
 
     async fn fetch(&self, raw: &RawRef) -> Result<Bytes, FetchError> {
-        if raw.bytes > self.settings.inflated_bytes_max as u64 {
-            return Err(FetchError::File(answers::too_large(&raw.url, self.settings.inflated_bytes_max)));
+        if raw.bytes > self.bytes_max as u64 {
+            return Err(FetchError::File(answers::too_large(&raw.url, self.bytes_max)));
         }
         match &self.files {
             Files::Folder(folder) => folder.fetch(&raw.url).await,

@@ -1,7 +1,7 @@
 //! Stored bytes to the bytes of the document: gzip is inflated, anything else is taken as it is.
 //!
-//! Invariant: never more than the limit is allocated for the output, whatever the file claims or holds, and inflating
-//! stops there. All members of a gzip file are read: exporters concatenate them.
+//! Invariant: no more than the limit (and one byte) is allocated for the output, whatever the file claims or holds, and
+//! inflating stops there. All members of a gzip file are read: exporters concatenate them.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -17,8 +17,6 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 /// How every member of a gzip file begins: the magic and the only method there is.
 const GZIP_MEMBER: &[u8] = &[0x1f, 0x8b, 0x08];
 const GZIP_TRAILER: usize = 8;
-/// Room taken for a file of several members before it is known how much they hold.
-const MEMBERS_ROOM_MAX: usize = 80 * 1024 * 1024;
 
 /// Why bytes could not be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +71,7 @@ impl Inflater {
     fn inflate_first(&mut self, bytes: &[u8], limit: usize) -> Result<usize, Fault> {
         let mut room = first_room(bytes, limit);
         loop {
-            if self.buffer.len() < room {
-                // The old one goes first: there is nothing in it to keep, and both together would be too much.
-                self.buffer = Vec::new();
-                self.buffer = vec![0; room];
-            }
+            self.grow(room);
             let room_now = self.buffer.len().min(limit);
             match self.decompressor.gzip_decompress(bytes, &mut self.buffer[..room_now]) {
                 Ok(length) => return Ok(length),
@@ -90,9 +84,7 @@ impl Inflater {
 
     /// The exact way: member by member, with zero padding allowed after the last.
     fn inflate_members(&mut self, bytes: &[u8], limit: usize) -> Result<usize, Fault> {
-        // All the room at once, which costs nothing until it is filled: growing would copy, and hold twice as much.
-        self.buffer = Vec::new();
-        self.buffer.reserve_exact(limit.saturating_add(1).min(MEMBERS_ROOM_MAX));
+        let mut length = 0;
         let mut rest = bytes;
         while !rest.is_empty() {
             if rest.len() < bytes.len() && rest.iter().all(|byte| *byte == 0) {
@@ -101,15 +93,35 @@ impl Inflater {
             if !rest.starts_with(GZIP_MEMBER) {
                 return Err(Fault::Damaged("something that is not gzip follows its end"));
             }
-            let room = (limit + 1 - self.buffer.len()) as u64;
-            let mut member = GzDecoder::new(rest).take(room);
-            member.read_to_end(&mut self.buffer).map_err(|_| Fault::Damaged("it is cut short or damaged"))?;
-            if self.buffer.len() > limit {
+            let mut member = GzDecoder::new(rest);
+            length = self.append(length, &mut member, limit)?;
+            rest = member.into_inner();
+        }
+        Ok(length)
+    }
+
+    /// Adds one member behind the first `length` bytes of the buffer; gives the new length.
+    fn append(&mut self, mut length: usize, member: &mut impl Read, limit: usize) -> Result<usize, Fault> {
+        loop {
+            self.grow((length + BUFFER_FIRST).max(length * 2).min(limit + 1));
+            let room_now = self.buffer.len().min(limit + 1);
+            match member.read(&mut self.buffer[length..room_now]) {
+                Ok(0) => return Ok(length),
+                Ok(read) => length += read,
+                Err(_) => return Err(Fault::Damaged("it is cut short or damaged")),
+            }
+            if length > limit {
                 return Err(Fault::TooLarge);
             }
-            rest = member.into_inner().into_inner();
         }
-        Ok(self.buffer.len())
+    }
+
+    /// Makes the buffer at least this long, and no longer: a vector left to itself would double.
+    fn grow(&mut self, room: usize) {
+        if self.buffer.len() < room {
+            self.buffer.reserve_exact(room - self.buffer.len());
+            self.buffer.resize(room, 0);
+        }
     }
 }
 
@@ -189,6 +201,16 @@ mod tests {
         let at = lying.len() - 4;
         lying[at..].copy_from_slice(&u32::MAX.to_le_bytes());
         assert!(matches!(inflated(&lying, LIMIT), Err(Fault::Damaged(_))));
+    }
+
+    #[test]
+    fn no_file_makes_the_buffer_larger_than_the_limit() {
+        let zeros = gzip(&vec![0; 3 * LIMIT / 4]);
+        for bomb in [gzip(&vec![0; 50 * LIMIT]), zeros.repeat(50)] {
+            let mut inflater = Inflater { decompressor: Decompressor::new(), buffer: Vec::new() };
+            assert_eq!(inflater.inflate(&bomb, LIMIT), Err(Fault::TooLarge));
+            assert!(inflater.buffer.capacity() <= LIMIT + 1, "{} bytes", inflater.buffer.capacity());
+        }
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::config::Settings;
+use super::config::{INFLATED_BYTES_MAX, Settings};
 use super::convert::convert;
 use crate::model::{Call, Direction, Role};
 use crate::problem::{self, Code};
@@ -12,7 +12,8 @@ use crate::sources::Converted;
 const URL: &str = "file:///x/year=2025/month=10/day=29/a.json";
 
 fn converted(json: &str) -> Converted {
-    convert(&Settings::new("file:///x/"), URL, json.as_bytes()).unwrap_or_else(|problem| panic!("{json}: {problem}"))
+    convert(&Settings::new("file:///x/"), URL, json.as_bytes(), INFLATED_BYTES_MAX)
+        .unwrap_or_else(|problem| panic!("{json}: {problem}"))
 }
 
 /// The call of a session with these further fields.
@@ -64,7 +65,7 @@ fn a_whole_session_finds_its_places() {
 #[test]
 fn identities_are_kept_byte_for_byte_or_refused() {
     let check = |json: &str, expected: Option<&str>| {
-        let found = convert(&Settings::new("file:///x/"), URL, json.as_bytes());
+        let found = convert(&Settings::new("file:///x/"), URL, json.as_bytes(), INFLATED_BYTES_MAX);
         match (found, expected) {
             (Ok(found), Some(expected)) => assert_eq!(found.call.source_id, expected),
             (Err(problem), None) => assert_eq!(problem.code, problem::RAW_NO_ID),
@@ -222,7 +223,7 @@ fn notes_name_fields_and_kinds_and_nobodys_data() {
 fn every_hostile_file_meets_its_fate() {
     let settings = Settings::new("file:///x/");
     for file in hostile_files() {
-        let found = match convert(&settings, URL, &file.bytes) {
+        let found = match convert(&settings, URL, &file.bytes, settings.inflated_bytes_max) {
             Ok(found) => Fate::Call { session_id: found.call.source_id, email: found.call.caller.email },
             Err(problem) => {
                 assert!(problem.what.starts_with(URL) && !problem.help.is_empty(), "{}: {problem}", file.name);
@@ -238,7 +239,7 @@ fn every_hostile_file_meets_its_fate() {
 fn every_invented_session_becomes_the_call_that_was_planted() {
     let plan = Plan::new(5, jiff::civil::date(2025, 10, 29), 300);
     for session in plan.sessions().chain(plan.rewrites()) {
-        let found = convert(&Settings::new("file:///x/"), URL, &session.bytes).expect("a call");
+        let found = convert(&Settings::new("file:///x/"), URL, &session.bytes, INFLATED_BYTES_MAX).expect("a call");
         let (call, truth) = (found.call, session.truth);
         assert_eq!(found.notes, Vec::<String>::new());
         assert_eq!(found.inflated_bytes, truth.document_bytes as u64);
@@ -300,15 +301,15 @@ proptest! {
     fn any_json_ends_in_a_call_or_a_reason(json in any_json(), cut in 0usize..4000) {
         let text = json.to_string();
         let settings = Settings::new("file:///x/");
-        let _ = convert(&settings, URL, text.as_bytes());
-        let _ = convert(&settings, URL, &text.as_bytes()[..cut.min(text.len())]);
+        let _ = convert(&settings, URL, text.as_bytes(), INFLATED_BYTES_MAX);
+        let _ = convert(&settings, URL, &text.as_bytes()[..cut.min(text.len())], INFLATED_BYTES_MAX);
     }
 
     #[test]
     fn any_fields_with_an_identity_end_in_that_call(json in any_json(), id in "[^ ]{1,20}x") {
         let mut session = serde_json::json!({"discovered_signals": json, "tool_calls": json, "transcript": [json], "duration_seconds": json});
         session["session_id"] = serde_json::Value::from(id.clone());
-        let converted = convert(&Settings::new("file:///x/"), URL, session.to_string().as_bytes()).expect("a call");
+        let converted = convert(&Settings::new("file:///x/"), URL, session.to_string().as_bytes(), INFLATED_BYTES_MAX).expect("a call");
         prop_assert_eq!(&converted.call.source_id, &id);
         prop_assert!(converted.call.duration_s.is_none_or(|seconds| seconds.is_finite() && seconds >= 0.0));
         let stored = serde_json::to_string(&converted.call).expect("a call can be stored");

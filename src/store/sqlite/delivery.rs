@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::{SqliteStore, owners};
 use crate::model::{Digest, Revision};
 use crate::store::{
-    Change, Claimed, DeliveryStore, Intent, IntentFate, PriorIntent, Rearm, Settlement, StoreError, StoredProblem,
-    decode_call,
+    Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, PriorIntent, Rearm, Settlement, StoreError,
+    StoredProblem, decode_call,
 };
 
 #[async_trait]
@@ -45,18 +45,21 @@ impl DeliveryStore for SqliteStore {
         &self,
         destination: &str,
         count: usize,
+        parts: Parts,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
+        let whole = parts == Parts::Whole;
         let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
         let leased = self
             .write(move |connection| {
                 let mut find = connection.prepare_cached(
-                    "SELECT d.id, b.json_bytes FROM delivery d JOIN call_body b USING (call_key)
+                    "SELECT d.id, b.head_bytes + CASE WHEN ?4 THEN b.tail_bytes ELSE 0 END
+                     FROM delivery d JOIN call_body b USING (call_key)
                      WHERE d.destination = ?1 AND d.state = 'due' AND d.next_at <= ?2 ORDER BY d.order_at, d.id LIMIT ?3",
                 )?;
                 let (mut ids, mut bytes) = (Vec::new(), 0u64);
-                let mut rows = find.query(params![destination, now_ms, count as i64])?;
+                let mut rows = find.query(params![destination, now_ms, count as i64, whole])?;
                 while let Some(row) = rows.next()? {
                     bytes = bytes.saturating_add(row.get(1)?);
                     if !ids.is_empty() && bytes > CLAIM_BYTES_MAX {
@@ -72,7 +75,7 @@ impl DeliveryStore for SqliteStore {
                 ids.iter()
                     .map(|id| {
                         lease.execute(params![id, me, lease_until_ms])?;
-                        Ok(read.query_row([id], Leased::of)?)
+                        Ok(read.query_row(params![id, whole], Leased::of)?)
                     })
                     .collect::<Result<Vec<Leased>, StoreError>>()
             })
@@ -247,14 +250,15 @@ const CLAIM_BYTES_MAX: u64 = 24 * 1024 * 1024;
 
 const CLAIMED: &str = "SELECT d.id, d.fence, d.lease_until, d.desired_revision, d.remote_id, d.delivered_digest,
     d.person_object, d.person_id, d.matched_by, d.match_json, d.attempts, d.isolation, d.rematched,
-    d.intent_at, d.intent_digest, d.intent_settled, b.call_key, b.body
-    FROM delivery d JOIN call_body b ON b.call_key = d.call_key WHERE d.id = ?1";
+    d.intent_at, d.intent_digest, d.intent_settled, b.call_key, b.head,
+    CASE WHEN ?2 THEN b.tail END FROM delivery d JOIN call_body b ON b.call_key = d.call_key WHERE d.id = ?1";
 
 /// A leased row before its call is decoded.
 struct Leased {
     claimed: Box<dyn FnOnce(crate::redact::RedactedCall) -> Claimed + Send>,
     key: String,
-    body: Vec<u8>,
+    head: Vec<u8>,
+    tail: Option<Vec<u8>>,
 }
 
 impl Leased {
@@ -275,7 +279,8 @@ impl Leased {
         });
         Ok(Leased {
             key: row.get(16)?,
-            body: row.get(17)?,
+            head: row.get(17)?,
+            tail: row.get(18)?,
             claimed: Box::new(move |call| Claimed {
                 delivery_id,
                 fence,
@@ -296,7 +301,7 @@ impl Leased {
     }
 
     fn decode(self) -> Result<Claimed, StoreError> {
-        Ok((self.claimed)(decode_call(&self.key, &self.body)?))
+        Ok((self.claimed)(decode_call(&self.key, &self.head, self.tail.as_deref())?))
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
-use crate::sources::RawRef;
+use crate::model::RawRef;
 use crate::store::{
     EncodedCall, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem, decode_call,
     encode_call,
@@ -126,17 +126,19 @@ impl Context<'_> {
         if known.digest == new.encoded.digest.0 && known.evidence_at >= evidence_at {
             return Ok(IntakeResult::NothingNew);
         }
-        let body: Vec<u8> =
-            self.connection.query_row("SELECT body FROM call_body WHERE call_key = ?1", [key], |row| row.get(0))?;
-        let old = decode_call(key, &body)?;
+        let (head, tail): (Vec<u8>, Vec<u8>) = self
+            .connection
+            .prepare_cached("SELECT head, tail FROM call_body WHERE call_key = ?1")?
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let old = decode_call(key, &head, Some(&tail))?;
         // Two files of the same second: the digest decides, so that the order of arrival does not.
         let newer = (evidence_at, &new.raw_digest.0[..]) >= (known.evidence_at, &known.evidence_raw[..]);
-        let fresh = decode_call(key, &new.encoded.body)?;
+        let fresh = decode_call(key, &new.encoded.head, Some(&new.encoded.tail))?;
         let merged =
             if newer { fresh.into_call().over(old.into_call()) } else { old.into_call().over(fresh.into_call()) };
         let day = merged.date_in(self.zone);
         let started_at = merged.started_at.map(|at| at.as_millisecond());
-        let encoded = encode_call(&crate::redact::redact(merged))?;
+        let encoded = encode_call(crate::redact::redact(merged))?;
         let changed = encoded.digest.0[..] != known.digest[..];
         let (evidence_at, evidence_raw) =
             if newer { (evidence_at, new.raw_digest.0.to_vec()) } else { (known.evidence_at, known.evidence_raw) };
@@ -190,8 +192,10 @@ impl Context<'_> {
                 self.now_ms,
             ])?;
         self.connection
-            .prepare_cached("INSERT INTO call_body (call_key, body, json_bytes) VALUES (?1, ?2, ?3)")?
-            .execute(params![key, new.encoded.body, new.encoded.json_bytes])?;
+            .prepare_cached(
+                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(body_params(key, &new.encoded))?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
             self.put_delivery(key, destination, 1, started_at)?;
@@ -224,8 +228,10 @@ impl Context<'_> {
                 self.now_ms
             ])?;
         self.connection
-            .prepare_cached("UPDATE call_body SET body = ?2, json_bytes = ?3 WHERE call_key = ?1")?
-            .execute(params![key, encoded.body, encoded.json_bytes])?;
+            .prepare_cached(
+                "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
+            )?
+            .execute(body_params(key, encoded))?;
         Ok(())
     }
 
@@ -262,4 +268,8 @@ impl Context<'_> {
             .execute(params![key, destination, started_at.unwrap_or(self.now_ms), revision, self.now_ms])?;
         Ok(())
     }
+}
+
+fn body_params<'a>(key: &'a str, encoded: &'a EncodedCall) -> (&'a str, usize, usize, &'a [u8], &'a [u8]) {
+    (key, encoded.head_bytes, encoded.tail_bytes, &encoded.head, &encoded.tail)
 }

@@ -25,14 +25,16 @@ impl ReadStore for SqliteStore {
     async fn call(&self, key: &CallKey) -> Result<Option<StoredCall>, StoreError> {
         let key = key.clone();
         self.read(move |connection| {
-            let row: Option<(Vec<u8>, u32, i64, i64)> = connection
+            let row: Option<(Vec<u8>, Vec<u8>, u32, i64, i64)> = connection
                 .prepare_cached(
-                    "SELECT b.body, c.revision, c.first_seen, c.changed_at FROM call c JOIN call_body b USING (call_key)
+                    "SELECT b.head, b.tail, c.revision, c.first_seen, c.changed_at FROM call c JOIN call_body b USING (call_key)
                      WHERE c.call_key = ?1",
                 )?
-                .query_row([key.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                .query_row([key.as_str()], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                })
                 .optional()?;
-            let Some((body, revision, first_seen_ms, changed_at_ms)) = row else { return Ok(None) };
+            let Some((head, tail, revision, first_seen_ms, changed_at_ms)) = row else { return Ok(None) };
             let revisions = connection
                 .prepare_cached(
                     "SELECT revision, raw_url, raw_version, at FROM revision WHERE call_key = ?1 ORDER BY 1",
@@ -46,7 +48,7 @@ impl ReadStore for SqliteStore {
                     })
                 })?
                 .collect::<Result<_, _>>()?;
-            let call = decode_call(key.as_str(), &body)?;
+            let call = decode_call(key.as_str(), &head, Some(&tail))?;
             Ok(Some(StoredCall { call, revision: Revision(revision), first_seen_ms, changed_at_ms, revisions }))
         })
         .await

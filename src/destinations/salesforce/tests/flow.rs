@@ -145,6 +145,34 @@ async fn updates_go_by_id_and_large_bodies_are_compressed() {
 }
 
 #[tokio::test]
+async fn an_update_that_names_nothing_gone_is_looked_into() {
+    let net = Net::new(|seen| {
+        if let Some(query) = seen.query() {
+            assert!(query.contains("FROM Task WHERE Id IN ('00T1AAAAAAAAAAA','00T2AAAAAAAAAAA')"), "{query}");
+            return reply(200, json!({"done": true, "records": [{"Id": "00T1AAAAAAAAAAAQQQ"}]}));
+        }
+        let gone = json!({"statusCode": "ENTITY_IS_DELETED", "message": "entity is deleted", "fields": []});
+        let row = json!({"success": false, "errors": [gone]});
+        if seen.path().contains("/composite") { reply(200, json!([row, row])) } else { None }
+    });
+    let outcomes = destination(&net).write(&[update("a", "00T1AAAAAAAAAAA"), update("b", "00T2AAAAAAAAAAA")]).await;
+    assert!(matches!(outcomes[0], Outcome::Rematch { .. }), "{:?}", outcomes[0]);
+    assert!(matches!(outcomes[1], Outcome::Reject { .. }), "{:?}", outcomes[1]);
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_understand_gzip_gets_plain_text_from_then_on() {
+    let refuse = || reply(400, json!([{"errorCode": "JSON_PARSER_ERROR", "message": "Unexpected character"}]));
+    let net = Net::new(move |seen| if seen.header("content-encoding") == "gzip" { refuse() } else { None });
+    let destination = destination(&net);
+    let writes: Vec<Write> = (0..50).map(|n| create(&format!("s{n}"))).collect();
+    for _ in 0..2 {
+        assert!(destination.write(&writes).await.iter().all(|outcome| code_of(outcome) == "delivered"));
+    }
+    assert_eq!(net.seen("/composite").len(), 3);
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_fit_the_records_leaves_all_unknown_but_settled() {
     for body in ["[]", "{}", "<html>", r#"[{"id":"00T","success":true},{"id":"00T","success":true}]"#] {
         let net = Net::new(|seen| if seen.path().contains("/composite") { reply_text(200, body) } else { None });

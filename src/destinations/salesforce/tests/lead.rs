@@ -38,7 +38,7 @@ fn a_lead_is_named_after_the_booking_the_caller_or_the_address() {
     assert_eq!((long["FirstName"].as_str().unwrap().len(), long["LastName"].as_str().unwrap().len()), (40, 80));
 }
 
-async fn create_with(status: u16, body: Value) -> (Outcome, std::sync::Arc<Net>) {
+async fn create_with(status: u16, body: Value) -> (Result<Person, Outcome>, std::sync::Arc<Net>) {
     let net = Net::new(move |seen| if seen.path().ends_with("/Lead") { reply(status, body.clone()) } else { None });
     let destination = destination_with(&net, |settings| settings.no_match = NoMatchRule::CreateLead);
     assert!(destination.creates_people());
@@ -48,7 +48,7 @@ async fn create_with(status: u16, body: Value) -> (Outcome, std::sync::Arc<Net>)
 #[tokio::test]
 async fn a_new_lead_is_made_without_the_assignment_rule() {
     let (outcome, net) = create_with(201, json!({"id": "00QA", "success": true, "errors": []})).await;
-    assert_eq!(outcome, Outcome::Delivered { remote_id: "00QA".into(), created: true });
+    assert_eq!(outcome, Ok(Person { object: "Lead".into(), id: "00QA".into() }));
     assert_eq!(net.seen("/Lead")[0].header("sforce-auto-assign"), "FALSE");
 }
 
@@ -59,16 +59,16 @@ async fn a_duplicate_rule_names_the_person() {
         let body = json!([{"errorCode": "DUPLICATES_DETECTED", "message": "Use one of these records?",
             key: {"allowSave": false, "matchResults": [matches("Lead", "00QB"), matches("Contact", "003B")]}}]);
         let (outcome, _) = create_with(400, body).await;
-        assert_eq!(outcome, Outcome::Delivered { remote_id: "003B".into(), created: false });
+        assert_eq!(outcome, Ok(Person { object: "Contact".into(), id: "003B".into() }));
     }
     let (outcome, _) = create_with(400, json!([{"errorCode": "DUPLICATES_DETECTED", "message": "x"}])).await;
-    assert!(matches!(outcome, Outcome::Reject { .. }));
+    assert!(matches!(outcome, Err(Outcome::Reject { .. })));
 }
 
 #[tokio::test]
 async fn a_lost_answer_is_unknown() {
     let (outcome, _) = create_with(502, json!(null)).await;
-    assert!(matches!(outcome, Outcome::Unknown { settled: false, .. }));
+    assert!(matches!(outcome, Err(Outcome::Unknown { settled: false, .. })));
     let (outcome, _) = create_with(201, json!([])).await;
-    assert!(matches!(outcome, Outcome::Unknown { settled: true, .. }));
+    assert!(matches!(outcome, Err(Outcome::Unknown { settled: true, .. })));
 }

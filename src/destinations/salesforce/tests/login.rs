@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::AsDer;
+use base64::Engine;
 use serde_json::{Value, json};
 
 use super::super::tests::{Net, clock, reply, settings};
@@ -36,15 +37,14 @@ fn app_flow() -> LoginFlow {
 }
 
 #[tokio::test]
-async fn client_credentials_go_in_a_basic_header() {
+async fn client_credentials_go_in_the_form() {
     let net = Net::new(|_| None);
     let granted = log_in_with(app_flow(), &net, |_| {}).await.ok().unwrap();
     assert_eq!(granted.token.expose_secret(), "token-1");
     assert_eq!(granted.instance.as_str(), "https://example.my.salesforce.com/");
     let seen = &net.seen("/token")[0];
     assert_eq!(seen.uri, "https://login.salesforce.com/services/oauth2/token");
-    assert_eq!(seen.body, "grant_type=client_credentials");
-    assert_eq!(seen.header("authorization"), "Basic YXBwOnNlY3JldA==");
+    assert_eq!(seen.body, "grant_type=client_credentials&client_id=app&client_secret=secret");
     assert_eq!(seen.header("content-type"), "application/x-www-form-urlencoded");
 }
 

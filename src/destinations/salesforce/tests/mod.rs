@@ -2,6 +2,7 @@
 
 mod flow;
 mod net;
+mod org;
 
 use std::sync::Arc;
 

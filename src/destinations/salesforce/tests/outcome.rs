@@ -139,7 +139,7 @@ fn a_duplicate_is_ours_only_if_it_names_our_key() {
     check(
         "duplicate value found: x duplicates value on record with id: 00Txx000000Qr7Z",
         &["Call_Key__c"],
-        "exists 00Txx000000Qr7Z",
+        "exists 00Txx000000Qr7ZEAS",
     );
     check(&format!("duplicates value sessions-abc on record with id: {id}"), &[], "exists 00Txx000000Qr7ZEAS");
     check(&format!("duplicate value found: Other__c duplicates value on record with id: {id}"), &[], "reject TL0607");
@@ -245,4 +245,13 @@ fn texts_hold_no_values_of_the_record_and_no_piece_of_the_query() {
         "No such column 'Nope'",
     );
     check("FIELD_CUSTOM_VALIDATION_EXCEPTION", "ada@example.com is blocked", &[], "ada@", "is blocked");
+}
+
+#[test]
+fn short_ids_get_their_checksum() {
+    let check = |short: &str, end: &str| assert_eq!(long_id(short.to_owned()), format!("{short}{end}"));
+    check("00Dxx0000000001", "EAA");
+    check("005xx000000Ab1C", "AAS");
+    check("00Txx000000Qr7Z", "EAS");
+    assert_eq!(long_id("00Txx000000Qr7ZEAS".to_owned()), "00Txx000000Qr7ZEAS");
 }

@@ -41,6 +41,8 @@ fn percent_decode(text: &str) -> String {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     #[test]
     fn whatever_stands_in_a_value_comes_back_from_its_literal(text in any::<String>()) {
         prop_assert_eq!(unquote(&quote(&text)), Some(text.clone()));

@@ -33,6 +33,8 @@ pub(super) struct Origin {
     pub(super) path: String,
     /// `Sforce-Duplicate-Rule-Header: allowSave=true`.
     pub(super) allows_duplicates: bool,
+    /// Not `Sforce-Auto-Assign: FALSE`.
+    pub(super) assigns: bool,
 }
 
 enum Step {
@@ -69,6 +71,12 @@ impl<'a> Writer<'a> {
         check::triggers(self.state, object, &record)?;
         check::lead_duplicates(self.state, object, &record, self.origin.allows_duplicates)?;
         check::unique(self.state, object, &record, None)?;
+        if let Some(owner) = &self.state.settings.assignment_owner
+            && self.origin.assigns
+            && matches!(object.name, "Lead" | "Case")
+        {
+            record.put(object, "OwnerId", Value::from(owner.as_str()));
+        }
         complete(self.state, object, &mut record);
         derive(self.state, object, &mut record);
         if object.name == "Task" && !record.flag("IsClosed") && !record.get("ActivityDate").is_null() {
