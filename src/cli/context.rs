@@ -24,6 +24,12 @@ pub struct Context {
     pub stop: Stop,
 }
 
+/// The source and the destination of a run.
+pub struct Ends {
+    pub source: Arc<dyn ObjectSource>,
+    pub destination: Arc<dyn Destination>,
+}
+
 impl Context {
     pub fn new(global: Global, environment: Environment) -> Context {
         Context { global, environment, clock: Arc::new(SystemClock), stop: Stop::default() }
@@ -65,21 +71,27 @@ impl Context {
         Engine::new(store, Arc::clone(&self.clock), progress, self.stop.clone(), rand::rng().random())
     }
 
-    /// Everything a sync or retry works with.
+    /// Where a run reads and writes; made before the ledger, so that a mistake in the settings leaves none behind.
+    pub fn ends(&self, settings: &Settings) -> Result<Ends, Failure> {
+        Ok(Ends { source: self.source(settings)?, destination: self.salesforce(settings)? })
+    }
+
+    /// Everything a sync works with.
     pub fn sync_run(
         &self,
         settings: &Settings,
+        ends: Ends,
         store: Arc<SqliteStore>,
         progress: Arc<dyn Progress>,
-    ) -> Result<SyncRun, Failure> {
-        Ok(SyncRun {
+    ) -> SyncRun {
+        SyncRun {
             engine: self.engine(store, progress),
-            source: self.source(settings)?,
-            destination: self.salesforce(settings)?,
+            source: ends.source,
+            destination: ends.destination,
             zone: settings.time_zone.clone(),
             intake_limits: settings.intake,
             dispatch_limits: settings.dispatch,
-        })
+        }
     }
 
     pub fn source(&self, settings: &Settings) -> Result<Arc<dyn ObjectSource>, Failure> {

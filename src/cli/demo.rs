@@ -53,7 +53,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     )?;
     context.stop_on_signals();
     let store = context.open_store(&settings.store_path)?;
-    let run = context.sync_run(&settings, Arc::clone(&store), sync::progress(output))?;
+    let run = context.sync_run(&settings, context.ends(&settings)?, Arc::clone(&store), sync::progress(output));
     let summary = run.run(Days { from: day, to: day }, None).await?;
     drop(run);
 

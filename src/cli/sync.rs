@@ -40,8 +40,9 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         return dry_run(context, &settings, days, output).await;
     }
     let progress = progress(output);
+    let ends = context.ends(&settings)?;
     let store = context.open_store(&settings.store_path)?;
-    let run = context.sync_run(&settings, Arc::clone(&store), progress)?;
+    let run = context.sync_run(&settings, ends, Arc::clone(&store), progress);
     let summary = run.run(days, None).await?;
     drop(run);
     if let Some(path) = &arguments.unmatched_csv {
@@ -134,7 +135,7 @@ async fn dry_run(context: &Context, settings: &Settings, days: Days, output: &mu
     }
     let store = context.open_store(&copy)?;
     let shown = Shown::new(context.global.json);
-    let run = context.sync_run(settings, Arc::clone(&store), progress(output))?;
+    let run = context.sync_run(settings, context.ends(settings)?, Arc::clone(&store), progress(output));
     let summary = run.run(days, Some(&shown)).await?;
     drop(run);
     shown.print(output)?;

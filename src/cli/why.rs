@@ -17,6 +17,13 @@ pub struct Arguments {
     session: String,
 }
 
+/// The whole answer. Written as it is: what a call holds may be nested deeper than a JSON value here can be.
+#[derive(Serialize)]
+struct Answer<'a> {
+    calls: &'a [Account],
+    quarantined: &'a [RawRow],
+}
+
 /// What is known of one call.
 #[derive(Serialize)]
 pub struct Account {
@@ -56,7 +63,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     };
     let quarantined = store.raws(&filter).await?;
     if context.global.json {
-        output.json(&serde_json::json!({ "calls": accounts, "quarantined": quarantined }))?;
+        output.json(&Answer { calls: &accounts, quarantined: &quarantined })?;
     } else {
         for account in &accounts {
             why_text::account(account, &settings.time_zone, output)?;

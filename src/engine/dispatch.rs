@@ -225,6 +225,11 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
+    /// Whether the remote is held or asked for a pause, so that nothing more is to be begun in this window.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.summary.hold.is_some() || self.cool_until_ms > self.engine.clock.now_ms() || self.engine.stop.is_asked()
+    }
+
     /// Notes that something was settled for good.
     pub(super) fn progressed(&mut self) {
         self.progress_at_ms = self.engine.clock.now_ms();

@@ -75,17 +75,23 @@ impl Dispatcher<'_> {
                 (_, Some((object, id))) => {
                     matched.push(Matched { claimed: one, decision, person: Person { object, id } });
                 }
-                (Verdict::NoMatch, None) if self.destination.creates_people() && self.preview.is_none() => {
-                    match self.create_person(&one).await? {
-                        Ok((decision, person)) => matched.push(Matched { claimed: one, decision, person }),
-                        Err(settlement) => done.push(*settlement),
-                    }
+                // An org that is held or in trouble is not asked once more for each of many.
+                (Verdict::NoMatch, None) if self.creates_people() && self.is_stopped() => {
+                    done.push(again(&one, self.engine.clock.now_ms(), None));
                 }
+                (Verdict::NoMatch, None) if self.creates_people() => match self.create_person(&one).await? {
+                    Ok((decision, person)) => matched.push(Matched { claimed: one, decision, person }),
+                    Err(settlement) => done.push(*settlement),
+                },
                 _ => done.push(self.skip(&one, &decision)),
             }
         }
         self.settle(done).await?;
         Ok(Some(matched))
+    }
+
+    fn creates_people(&self) -> bool {
+        self.destination.creates_people() && self.preview.is_none()
     }
 
     fn skip(&mut self, one: &Claimed, decision: &Match) -> Settlement {

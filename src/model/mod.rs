@@ -5,6 +5,8 @@
 
 mod call;
 mod key;
+mod raw;
 
 pub use call::{Action, Call, Direction, Insights, Party, Role, Turn, same_text};
 pub use key::{CallKey, Digest, Revision};
+pub use raw::RawRef;

@@ -8,9 +8,9 @@ pub mod object_store;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use jiff::Timestamp;
 use jiff::civil::Date;
 
+pub use crate::model::RawRef;
 use crate::model::{Call, Digest};
 use crate::problem::Problem;
 
@@ -24,17 +24,6 @@ pub struct SourceKind {
 
 /// Every kind of source, in the order in which help and docs list them.
 pub const SOURCES: &[SourceKind] = &[object_store::KIND];
-
-/// One raw file at a source, as its listing tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawRef {
-    /// Where it stands, e.g. `s3://bucket/sessions/year=2025/month=10/day=29/rm_1.json.gz`.
-    pub url: String,
-    /// Changes whenever the content changes: the ETag, or for files modification time and size.
-    pub version: String,
-    pub bytes: u64,
-    pub modified_at: Timestamp,
-}
 
 /// What one raw file was converted to.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::model::CallKey;
-use crate::sources::RawRef;
+use crate::model::RawRef;
 
 pub use codec::{EncodedCall, decode_call, encode_call};
 pub use types::*;

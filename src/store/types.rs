@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
+use crate::model::RawRef;
 use crate::model::{CallKey, Digest, Revision};
 use crate::problem::Problem;
 use crate::redact::RedactedCall;
-use crate::sources::RawRef;
 use crate::store::{EncodedCall, StoreError, encode_call};
 
 /// One raw file and what it was converted to.

@@ -2,10 +2,16 @@
 
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "tests print their seeds and read the clock")]
 
+mod cli;
+mod crash;
 mod docs;
 mod faults;
+mod hostile;
 mod identity;
+mod layers;
+mod mending;
 mod nightly;
 mod object_store_answers;
 mod object_store_source;
+mod store;
 mod support;

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
-use crate::sources::RawRef;
+use crate::model::RawRef;
 use crate::store::{
     EncodedCall, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem, decode_call,
     encode_call,

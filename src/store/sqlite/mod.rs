@@ -118,12 +118,27 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
     connection.set_prepared_statement_cache_capacity(64);
     if !read_only {
         connection.pragma_update(None, "page_size", 8192)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        patiently(|| connection.pragma_update(None, "journal_mode", "WAL"))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
     }
     Ok(connection)
+}
+
+/// Turning a new file to WAL needs it alone, and SQLite does not wait for that by itself: of two processes that start at
+/// once, one would fail.
+fn patiently(mut attempt: impl FnMut() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 0..BUSY_TIMEOUT.as_millis() / PAUSE.as_millis() {
+        match attempt() {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                std::thread::sleep(PAUSE);
+            }
+            ended => return ended,
+        }
+    }
+    attempt()
 }
 
 /// Refuses SQLite libraries with the WAL-reset race (fixed in 3.51.3; 3.52.0 was withdrawn): sqlite.org/wal.html.

@@ -55,14 +55,22 @@ impl World {
         World::with(Options { seed: 7, ..Options::default() }, key_field).await
     }
 
-    pub async fn with(options: Options, key_field: KeyField) -> World {
+    async fn with(options: Options, key_field: KeyField) -> World {
         let mut settings = options.settings.clone();
         if key_field == KeyField::Missing {
             settings.key_field = None;
         }
         let clock = Arc::new(FakeClock::at(NIGHT));
         let told = Arc::clone(&clock);
-        let options = Options { settings, now: Arc::new(move || told.now()), ..options };
+        World::start(Options { settings, now: Arc::new(move || told.now()), ..options }, clock).await
+    }
+
+    /// With an org whose time is the machine's, for the program's own logins.
+    pub async fn on_a_real_clock(options: Options) -> World {
+        World::start(options, Arc::new(FakeClock::at(NIGHT))).await
+    }
+
+    async fn start(options: Options, clock: Arc<FakeClock>) -> World {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let simulator = Simulator::start(listener, options).await.expect("a simulator");
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -193,7 +201,8 @@ impl World {
         let context = self.context(clock);
         let settings = or_tell(context.settings(Some(self.source())));
         let store = or_tell(context.open_store(&settings.store_path));
-        let run = or_tell(context.sync_run(&settings, store, Arc::new(Quiet)));
+        let ends = or_tell(context.ends(&settings));
+        let run = context.sync_run(&settings, ends, store, Arc::new(Quiet));
         run.run(days, None).await.expect("a store that works")
     }
 
@@ -202,7 +211,8 @@ impl World {
         let context = self.context(self.clock.clone());
         let settings = or_tell(context.settings(Some(self.source())));
         let store = or_tell(context.open_store(&settings.store_path));
-        let mut run = or_tell(context.sync_run(&settings, store, Arc::new(Quiet)));
+        let ends = or_tell(context.ends(&settings));
+        let mut run = context.sync_run(&settings, ends, store, Arc::new(Quiet));
         let clock = self.clock.clone();
         let salesforce = settings.salesforce().unwrap_or_else(|problem| panic!("{problem}"));
         let destination = Salesforce::new("salesforce", salesforce, network, Arc::new(move || clock.now()));

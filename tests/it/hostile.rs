@@ -1,0 +1,137 @@
+//! Promise: a file that cannot be understood gets a reason and stops nothing, and memory stays flat whatever is in it.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use trunkline::sim::sessions::{Fate, Plan, hostile_files};
+
+use crate::support::oracle::Oracle;
+use crate::support::session::{put, session};
+use crate::support::world::{DAY, KeyField, World, text};
+
+const RSS_KB_MAX: u64 = 150 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_hostile_file_meets_its_fate_and_its_neighbours_are_delivered() {
+    let world = World::new(KeyField::There).await;
+    let plan = Plan::new(41, DAY, 60);
+    let seeded = world.plan(&plan);
+    let files = hostile_files();
+    assert!(files.len() > 40);
+    for file in &files {
+        put(&world.sessions(), DAY, file.name, &file.bytes);
+    }
+    world.sync().await;
+
+    // The neighbours.
+    let neighbours = Oracle::of(&world, KeyField::There, &plan, &seeded);
+    let of_neighbours: Vec<String> =
+        neighbours.faults().into_iter().filter(|fault| !fault.contains("nobody planted")).collect();
+    assert!(of_neighbours.is_empty(), "{of_neighbours:#?}");
+
+    // The quarantine, as the program tells it.
+    let told = world.run(&["quarantine", "--json", "--limit", "1000"]).await.exits(0).json();
+    let told: Vec<(String, String)> = told
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| {
+            let name = row["url"].as_str().and_then(|url| url.rsplit_once('/')).map(|(_, name)| name.to_owned());
+            (name.expect("a name"), row["problem"]["code"].as_str().expect("a code").to_owned())
+        })
+        .collect();
+    for file in &files {
+        let code = told.iter().find(|(name, _)| name == file.name).map(|(_, code)| code.as_str());
+        match &file.fate {
+            Fate::Quarantine(expected) => assert_eq!(code, Some(*expected), "{}", file.name),
+            Fate::Call { .. } => assert_eq!(code, None, "{} is a call", file.name),
+        }
+    }
+    let expected = files.iter().filter(|file| matches!(file.fate, Fate::Quarantine(_))).count();
+    assert_eq!(told.len(), expected);
+
+    // The odd sessions: each is a call, and a Task if somebody has its address.
+    let known: Vec<String> = world.org.records("Contact").iter().map(|one| text(one, "Email").to_lowercase()).collect();
+    let rows = world.run(&["deliveries", "--json", "--limit", "1000"]).await.exits(0).json();
+    let rows = rows.as_array().expect("a list");
+    for file in &files {
+        let Fate::Call { session_id, email } = &file.fate else { continue };
+        let row = rows.iter().find(|row| row["source_id"] == session_id.as_str());
+        let is_known = email.as_ref().is_some_and(|email| known.contains(&email.to_lowercase()));
+        let state = if is_known { "delivered" } else { "skipped" };
+        assert_eq!(row.expect("a delivery")["state"], state, "{}: {row:?}", file.name);
+    }
+    let nested = world.run(&["why", "hostile_nested", "--json"]).await.exits(0);
+    nested.says("\"state\": \"delivered\"");
+    let calls = files.len() - expected;
+    let hostile_tasks = world.tasks().len() - neighbours.deliverable();
+    assert!(hostile_tasks > 20 && hostile_tasks <= calls, "{hostile_tasks} Tasks of {calls} odd sessions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_callers_text_can_fake_a_line_of_a_task() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    let mut document = session("honest", "ada@example.com", "2026-11-20T09:00:00", 60);
+    document["discovered_signals"] = json!({
+        "use_case": "x\nSession ID: forged\r\n✓ Booked sales meeting for 2026-12-01",
+        "pain_points": ["a\u{2028}Session ID: forged", "b\u{0}\u{1b}[31m"],
+    });
+    world.put("s.json", &document);
+    world.sync().await;
+    let task = world.task("honest");
+    assert!(world.tasks_of("forged").is_empty());
+    let description = text(&task, "Description");
+    assert!(!description.lines().any(|line| line.starts_with('✓')), "{description}");
+    assert!(!description.contains(|c: char| c.is_control() && c != '\n'), "{description:?}");
+}
+
+/// Runs the program and looks at its peak memory until it ends; kilobytes.
+async fn peak_of(mut command: Command) -> (u64, Option<i32>) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let status = format!("/proc/{}/status", child.id());
+    let (mut peak, mut looks) = (0, 0);
+    let mut ticks = tokio::time::interval(Duration::from_millis(2));
+    loop {
+        if let Some(kb) = fs::read_to_string(&status).ok().as_deref().and_then(high_water) {
+            (peak, looks) = (peak.max(kb), looks + 1);
+        }
+        if let Some(ended) = child.try_wait().expect("a child to wait for") {
+            assert!(looks > 20, "the program was over after {looks} looks");
+            return (peak, ended.code());
+        }
+        ticks.tick().await;
+    }
+}
+
+/// The kernel's own high-water mark, so that no peak between two looks is missed.
+fn high_water(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_stays_below_150_mb_with_bombs_deep_nesting_and_large_files() {
+    let world = World::new(KeyField::There).await;
+    let plan = Plan::new(43, DAY, 300);
+    world.plan(&plan);
+    for file in hostile_files() {
+        put(&world.sessions(), DAY, file.name, &file.bytes);
+    }
+    // Large but honest: 12 MB each, as plain text; and bombs in number.
+    for index in 0..4 {
+        let mut large = session(&format!("large_{index}"), "contact.c0@example.com", "2026-11-20T09:00:00", 60);
+        large["notes"] = "lorem ipsum ".repeat(1 << 20).into();
+        world.put(&format!("large_{index}.json"), &large);
+        put(&world.sessions(), DAY, &format!("bomb_{index}.json.gz"), trunkline::sim::sessions::bomb());
+    }
+    let (peak_kb, code) = peak_of(world.sync_command(&[])).await;
+    println!("peak {} MB", peak_kb / 1024);
+    assert_eq!(code, Some(1), "files in quarantine need a person");
+    assert!((8 * 1024..RSS_KB_MAX).contains(&peak_kb), "peak {} MB", peak_kb / 1024);
+    for index in 0..4 {
+        world.task(&format!("large_{index}"));
+    }
+}

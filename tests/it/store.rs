@@ -1,0 +1,400 @@
+//! Contract: what the engine relies on when it keeps calls and deliveries. Written against the traits, run on SQLite.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Barrier};
+
+use jiff::Timestamp;
+use jiff::civil::date;
+use jiff::tz::TimeZone;
+use trunkline::model::{Call, CallKey, Digest, Revision};
+use trunkline::problem::{Problem, RAW_EMPTY};
+use trunkline::redact::redact;
+use trunkline::sources::RawRef;
+use trunkline::store::sqlite::SqliteStore;
+use trunkline::store::{
+    Change, Claimed, DeliveryFilter, DeliveryStore, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore,
+    Intent, IntentFate, Parts, RawFilter, ReadStore, Rearm, Settlement, StoreError, StoredProblem,
+};
+
+const CRM: &str = "salesforce";
+const LEASE_MS: i64 = 600_000;
+
+fn open(folder: &Path, owner: &str) -> SqliteStore {
+    SqliteStore::open(&folder.join("calls.db"), owner, 0).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn item(id: &str, started_s: i64, duration_s: f64, modified_s: i64) -> IntakeItem {
+    let mut call = Call::new("sessions", id);
+    call.started_at = Timestamp::from_second(started_s).ok();
+    call.duration_s = Some(duration_s);
+    let digest = Digest::of(format!("{id} {duration_s}").as_bytes());
+    let fate = IntakeCall::of(redact(call), digest, Vec::new()).expect("a call that can be encoded");
+    IntakeItem { raw: raw(id, modified_s), day: Some(date(2026, 11, 20)), fate: IntakeFate::Call(Box::new(fate)) }
+}
+
+fn raw(id: &str, modified_s: i64) -> RawRef {
+    RawRef {
+        url: format!("file:///sessions/{id}.json"),
+        version: modified_s.to_string(),
+        bytes: 1,
+        modified_at: Timestamp::from_second(modified_s).expect("a time"),
+    }
+}
+
+async fn ingest(store: &SqliteStore, items: Vec<IntakeItem>) -> Vec<IntakeResult> {
+    let to = [CRM.to_owned()];
+    store.ingest("sessions", &to, &TimeZone::UTC, items, 0).await.expect("a store that works")
+}
+
+async fn claim(store: &SqliteStore, count: usize, now_ms: i64) -> Vec<Claimed> {
+    store.claim(CRM, count, Parts::Whole, now_ms, now_ms + LEASE_MS).await.expect("a store that works")
+}
+
+fn delivered(one: &Claimed, remote_id: &str) -> Settlement {
+    let change = Change::Delivered {
+        remote_id: remote_id.to_owned(),
+        revision: one.revision,
+        digest: Digest::of(b"content"),
+        adopted: false,
+        written: true,
+    };
+    Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None }
+}
+
+fn again(one: &Claimed, next_at_ms: i64, intent: IntentFate) -> Settlement {
+    let change = Change::Again {
+        next_at_ms,
+        problem: None,
+        counts: true,
+        isolate: false,
+        rematch: false,
+        remote_id: None,
+        intent,
+    };
+    Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None }
+}
+
+fn intent(one: &Claimed, content: &[u8]) -> Intent {
+    Intent {
+        delivery_id: one.delivery_id,
+        fence: one.fence,
+        revision: one.revision,
+        digest: Digest::of(content),
+        person: ("Contact".into(), "003".into()),
+        matched_by: None,
+        match_json: "{}".into(),
+        record_json: "{}".into(),
+    }
+}
+
+async fn state_of(store: &SqliteStore, id: &str) -> String {
+    let rows = store.deliveries(&DeliveryFilter::default()).await.expect("a store that works");
+    rows.into_iter().find(|row| row.source_id == id).map(|row| row.state).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn due_deliveries_are_claimed_once_and_the_oldest_call_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    ingest(&store, vec![item("late", 300, 1.0, 1), item("early", 100, 1.0, 1), item("middle", 200, 1.0, 1)]).await;
+    let first = claim(&store, 2, 0).await;
+    let names: Vec<&str> = first.iter().map(|one| one.call.call().source_id.as_str()).collect();
+    assert_eq!(names, ["early", "middle"]);
+    let second = open(folder.path(), "b");
+    let names: Vec<String> = claim(&second, 10, 0).await.iter().map(|one| one.call.call().source_id.clone()).collect();
+    assert_eq!(names, ["late"]);
+    assert!(claim(&store, 10, 0).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lost_the_lease_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (slow, quick) = (open(folder.path(), "slow"), open(folder.path(), "quick"));
+    ingest(&slow, vec![item("s", 100, 1.0, 1)]).await;
+    let stale = claim(&slow, 1, 0).await.remove(0);
+    assert_eq!(quick.reclaim(LEASE_MS).await.expect("works"), 0, "a lease holds until its end");
+    assert_eq!(quick.reclaim(LEASE_MS + 1).await.expect("works"), 1);
+    let fresh = claim(&quick, 1, LEASE_MS + 1).await.remove(0);
+    assert!(fresh.fence > stale.fence);
+
+    let late = LEASE_MS + 2;
+    assert!(slow.intend(vec![intent(&stale, b"stale")], late).await.expect("works").is_empty());
+    assert_eq!(slow.settle(vec![delivered(&stale, "00Tstale")], late).await.expect("works"), 0);
+    // A token that was guessed or kept is worth nothing to another process either.
+    assert_eq!(slow.settle(vec![delivered(&fresh, "00Tstolen")], late).await.expect("works"), 0);
+    assert_eq!(quick.intend(vec![intent(&fresh, b"fresh")], late).await.expect("works"), [fresh.delivery_id]);
+    assert_eq!(quick.settle(vec![delivered(&fresh, "00Tfresh")], late).await.expect("works"), 1);
+    assert_eq!(quick.settle(vec![delivered(&fresh, "00Ttwice")], late).await.expect("works"), 0);
+    let row = quick.deliveries(&DeliveryFilter::default()).await.expect("works").remove(0);
+    assert_eq!((row.state.as_str(), row.remote_id.as_deref(), row.writes), ("delivered", Some("00Tfresh"), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_may_be_sent_under_a_lease_that_has_run_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    ingest(&store, vec![item("s", 100, 1.0, 1)]).await;
+    let one = claim(&store, 1, 0).await.remove(0);
+    assert!(store.intend(vec![intent(&one, b"x")], LEASE_MS).await.expect("works").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leases_of_a_dead_process_are_free_at_once_and_those_of_a_living_one_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let living = open(folder.path(), "living");
+    let dying = open(folder.path(), "dying");
+    ingest(&living, vec![item("a", 100, 1.0, 1), item("b", 200, 1.0, 1)]).await;
+    assert_eq!((claim(&living, 1, 0).await.len(), claim(&dying, 1, 0).await.len()), (1, 1));
+    let third = open(folder.path(), "third");
+    assert_eq!(third.reclaim(1).await.expect("works"), 0);
+    drop(dying);
+    assert_eq!(third.reclaim(1).await.expect("works"), 1);
+    let freed = claim(&third, 10, 1).await;
+    assert_eq!(freed.iter().map(|one| one.call.call().source_id.as_str()).collect::<Vec<_>>(), ["b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_of_a_dead_process_is_kept_and_settles_from_the_moment_it_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dying = open(folder.path(), "dying");
+    ingest(&dying, vec![item("s", 100, 1.0, 1)]).await;
+    let one = claim(&dying, 1, 0).await.remove(0);
+    dying.intend(vec![intent(&one, b"first")], 1000).await.expect("works");
+    drop(dying);
+    let store = open(folder.path(), "next");
+    store.reclaim(70_000).await.expect("works");
+    assert_eq!(state_of(&store, "s").await, "unknown");
+    let one = claim(&store, 1, 70_000).await.remove(0);
+    let prior = one.intent.expect("what was sent is on record");
+    assert_eq!((prior.at_ms, prior.digest, prior.settled), (70_000, Digest::of(b"first"), false));
+
+    // Another content on top: neither can be assumed to stand there.
+    store.intend(vec![intent(&one, b"second")], 70_001).await.expect("works");
+    store.settle(vec![again(&one, 0, IntentFate::Keep { settled: true })], 70_002).await.expect("works");
+    let prior = claim(&store, 1, 70_003).await.remove(0).intent.expect("still unknown");
+    assert!(prior.settled);
+    assert!(prior.digest != Digest::of(b"first") && prior.digest != Digest::of(b"second"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_arrives_while_the_older_is_sent_makes_the_delivery_due_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    assert_eq!(ingest(&store, vec![item("s", 100, 1.0, 1)]).await, [IntakeResult::NewCall]);
+    let one = claim(&store, 1, 0).await.remove(0);
+    assert_eq!(ingest(&store, vec![item("s", 100, 2.0, 2)]).await, [IntakeResult::NewRevision]);
+    assert_eq!(state_of(&store, "s").await, "leased");
+    store.settle(vec![delivered(&one, "00T1")], 1).await.expect("works");
+    let next = claim(&store, 1, 2).await.remove(0);
+    assert_eq!((next.revision, next.remote_id.as_deref()), (Revision(2), Some("00T1")));
+    assert_eq!(next.call.call().duration_s, Some(2.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_and_number_of_arrivals_does_not_matter() {
+    let versions = || vec![item("s", 100, 1.0, 1), item("s", 100, 2.0, 2), item("s", 100, 3.0, 3)];
+    let orders: [&[usize]; 5] = [&[0, 1, 2], &[2, 1, 0], &[1, 2, 0], &[2, 2, 0, 1, 2], &[0, 2]];
+    for order in orders {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path(), "a");
+        for index in order {
+            ingest(&store, vec![versions().remove(*index)]).await;
+        }
+        let key = CallKey::from_source("sessions", "s");
+        let stored = store.call(&key).await.expect("works").expect("it is there");
+        assert_eq!(stored.call.call().duration_s, Some(3.0), "{order:?}");
+        let again = ingest(&store, vec![versions().remove(2)]).await;
+        assert_eq!(again, [IntakeResult::NothingNew], "{order:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantined_file_is_read_again_and_a_converted_one_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    let problem = Problem::new(RAW_EMPTY, "empty", "");
+    let bad = IntakeItem { raw: raw("bad", 1), day: None, fate: IntakeFate::Quarantine(problem) };
+    assert_eq!(
+        ingest(&store, vec![item("good", 1, 1.0, 1), bad]).await,
+        [IntakeResult::NewCall, IntakeResult::Quarantined]
+    );
+    let asked = [raw("good", 1), raw("good", 2), raw("bad", 1), raw("never", 1)];
+    assert_eq!(store.known("sessions", &asked).await.expect("works"), [true, false, false, false]);
+    assert_eq!(ingest(&store, vec![item("bad", 1, 1.0, 1)]).await, [IntakeResult::NewCall]);
+    let left = RawFilter { state: Some("quarantined"), ..RawFilter::default() };
+    assert!(store.raws(&left).await.expect("works").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_tasks_that_commit_at_once_all_find_their_work_in_the_ledger() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    let tasks: Vec<_> = (0..64)
+        .map(|task| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for index in 0..8 {
+                    let id = format!("{task}_{index}");
+                    assert_eq!(ingest(&store, vec![item(&id, 100, 1.0, 1)]).await, [IntakeResult::NewCall]);
+                    // What was answered for is committed: another connection sees it.
+                    let found = store.call(&CallKey::from_source("sessions", &id)).await.expect("works");
+                    assert!(found.is_some(), "{id} was acknowledged and is not there");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no task panics");
+    }
+    drop(store);
+    let store = open(folder.path(), "b");
+    assert_eq!(claim(&store, 1000, 0).await.len(), 512);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_handles_on_one_file_never_claim_the_same_delivery() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stores = [open(folder.path(), "a"), open(folder.path(), "b")];
+    ingest(&stores[0], (0..200).map(|index| item(&index.to_string(), index, 1.0, 1)).collect()).await;
+    let claimers: Vec<_> = stores
+        .into_iter()
+        .map(|store| {
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let some = claim(&store, 7, 0).await;
+                    if some.is_empty() {
+                        return mine;
+                    }
+                    let settled = some.iter().map(|one| delivered(one, "00T")).collect();
+                    assert_eq!(store.settle(settled, 1).await.expect("works"), some.len());
+                    mine.extend(some.into_iter().map(|one| one.delivery_id));
+                }
+            })
+        })
+        .collect();
+    let mut seen = HashSet::new();
+    for claimer in claimers {
+        for id in claimer.await.expect("no claimer panics") {
+            assert!(seen.insert(id), "delivery {id} was claimed twice");
+        }
+    }
+    assert_eq!(seen.len(), 200);
+}
+
+#[test]
+fn processes_that_open_a_new_ledger_at_once_all_can() {
+    for round in 0..10 {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let barrier = Arc::new(Barrier::new(6));
+        let openers: Vec<_> = (0..6)
+            .map(|number| {
+                let (folder, barrier) = (folder.clone(), barrier.clone());
+                std::thread::spawn(move || {
+                    barrier.wait();
+                    let path = folder.path().join("calls.db");
+                    SqliteStore::open(&path, &number.to_string(), 0).map_err(|error| error.to_string())
+                })
+            })
+            .collect();
+        let opened: Vec<_> = openers.into_iter().map(|opener| opener.join().expect("no opener panics")).collect();
+        let failed: Vec<&String> = opened.iter().filter_map(|opened| opened.as_ref().err()).collect();
+        assert!(failed.is_empty(), "round {round}: {failed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opening_again_changes_nothing_and_a_newer_ledger_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("calls.db");
+    let store = open(folder.path(), "a");
+    ingest(&store, vec![item("s", 100, 1.0, 1)]).await;
+    drop(store);
+    for owner in ["b", "c"] {
+        drop(open(folder.path(), owner));
+    }
+    let store = open(folder.path(), "d");
+    assert_eq!(claim(&store, 10, 0).await.len(), 1);
+    drop(store);
+    let raw = rusqlite::Connection::open(&path).expect("a database");
+    raw.pragma_update(None, "user_version", 99).expect("works");
+    drop(raw);
+    let refused = SqliteStore::open(&path, "e", 0).err();
+    assert!(matches!(refused, Some(StoreError::Newer { found: 99, .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_told_and_never_delivered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("calls.db");
+    let store = open(folder.path(), "a");
+    ingest(&store, vec![item("damaged", 100, 1.0, 1)]).await;
+    drop(store);
+    let raw = rusqlite::Connection::open(&path).expect("a database");
+    let mut head: Vec<u8> = raw.query_row("SELECT head FROM call_body", (), |row| row.get(0)).expect("a head");
+    let middle = head.len() / 2;
+    head[middle] ^= 0x10;
+    raw.execute("UPDATE call_body SET head = ?1", [head]).expect("works");
+    drop(raw);
+    let store = open(folder.path(), "b");
+    let read = store.call(&CallKey::from_source("sessions", "damaged")).await;
+    assert!(matches!(read, Err(StoreError::Damaged { .. })));
+    let claimed = store.claim(CRM, 10, Parts::Whole, 0, LEASE_MS).await;
+    assert!(!claimed.is_ok_and(|claimed| !claimed.is_empty()), "a damaged call was handed out");
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("calls.db");
+    let text = "this is somebody's letter, not a database\n".repeat(100);
+    fs::write(&path, &text).expect("works");
+    assert!(SqliteStore::open(&path, "a", 0).is_err());
+    assert_eq!(fs::read_to_string(&path).expect("works"), text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_made_by_one_process_and_by_nobody_while_it_is_uncertain() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, other) = (open(folder.path(), "one"), open(folder.path(), "other"));
+    let address = [7; 32];
+    let may = async |store: &SqliteStore, now_ms: i64| {
+        store.claim_person(CRM, address, now_ms, now_ms - 30_000).await.expect("works")
+    };
+    assert!(may(&one, 1000).await);
+    assert!(may(&one, 1000).await, "asking again is no second claim");
+    assert!(!may(&other, 100_000).await, "a living process keeps its claim");
+    one.abandon_person(CRM, address, 100_000).await.expect("works");
+    assert!(!may(&one, 129_999).await, "nobody while it may still take effect");
+    assert!(may(&other, 130_000).await);
+    drop(other);
+    one.reclaim(200_000).await.expect("works");
+    assert!(!may(&one, 229_999).await, "a dead process's claim settles as well");
+    assert!(may(&one, 230_000).await);
+    one.release_person(CRM, address).await.expect("works");
+    assert!(may(&open(folder.path(), "third"), 230_001).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_keeps_its_beginning_and_a_retry_forgets_attempts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    ingest(&store, vec![item("s", 100, 1.0, 1)]).await;
+    let problem = |code: &str| StoredProblem { code: code.into(), what: "what".into(), help: "help".into() };
+    store.hold(CRM, &problem("TL0504"), 10).await.expect("works");
+    store.hold(CRM, &problem("TL0504"), 20).await.expect("works");
+    assert_eq!(state_of(&store, "s").await, "held");
+    assert_eq!(store.holds().await.expect("works")[0].since_ms, 10);
+    store.hold(CRM, &problem("TL0505"), 30).await.expect("works");
+    assert_eq!(store.holds().await.expect("works")[0].since_ms, 30);
+    store.release_hold(CRM).await.expect("works");
+    let one = claim(&store, 1, 0).await.remove(0);
+    store.settle(vec![again(&one, 5000, IntentFate::Clear)], 1).await.expect("works");
+    assert_eq!(store.next_due(CRM).await.expect("works"), Some(5000));
+    assert!(claim(&store, 1, 4999).await.is_empty());
+    let which = Rearm { states: vec!["due"], ..Rearm::default() };
+    assert_eq!(store.rearm(CRM, &which, 2).await.expect("works"), 1);
+    assert_eq!(claim(&store, 1, 2).await.remove(0).attempts, 0);
+}
