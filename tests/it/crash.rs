@@ -128,6 +128,9 @@ async fn survives(trial: Trial) {
     println!("killed: {phases:?}");
 
     world.org.clear_faults();
+    // Looking first: also a ledger whose owner was killed can be copied and read.
+    let seen = world.run_sync(&["--dry-run"]).await;
+    assert!(matches!(seen.code, Some(0 | 1)), "a dry run after the kills:\n{}", seen.stderr);
     for _ in 0..3 {
         let ran = world.run_sync(&["--json"]).await;
         if ran.json()["delivery"]["waiting"] == 0 {
@@ -178,4 +181,31 @@ async fn two_processes_that_are_left_alone_share_a_day() {
         }
         Oracle::of(&world, key_field, &plan, &seeded).holds_after(&format!("{key_field:?}"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on() {
+    let world = World::new(KeyField::There).await.configure("[delivery]\nrequests_in_flight = 1");
+    world.set(|settings| settings.latency_ms = 80);
+    let plan = Plan::new(506, DAY, 700);
+    let seeded = world.plan(&plan);
+    let mut command = world.sync_command(&[]);
+    let child = command.spawn().expect("the program starts");
+    let mut ticks = tokio::time::interval(Duration::from_millis(2));
+    while world.tasks().is_empty() {
+        ticks.tick().await;
+    }
+    let asked = Instant::now();
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill is there");
+    assert!(kill.success());
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
+    let output = output.expect("a thread that waits").expect("a child to wait for");
+    let (words, answer) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains("stopped as asked") && answer.contains("waiting for the next run"), "{answer}\n{words}");
+    assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?} to stop", asked.elapsed());
+    assert!(!world.tasks().is_empty() && world.tasks().len() < 500, "{} Tasks", world.tasks().len());
+    world.set(|settings| settings.latency_ms = 0);
+    world.run_sync(&[]).await.exits(0);
+    Oracle::of(&world, KeyField::There, &plan, &seeded).holds();
 }

@@ -162,10 +162,6 @@ impl World {
         self.org.insert("Contact", json!({ "LastName": "Caller", "Email": email }))
     }
 
-    pub fn lead(&self, email: &str) -> String {
-        self.org.insert("Lead", json!({ "LastName": "Caller", "Company": "Example", "Email": email }))
-    }
-
     pub fn tasks(&self) -> Vec<Map<String, Value>> {
         self.org.records("Task")
     }
