@@ -32,6 +32,7 @@ CREATE TABLE call (
     digest       BLOB NOT NULL,
     evidence_at  INTEGER NOT NULL,
     evidence_raw BLOB NOT NULL,
+    evidence_url TEXT NOT NULL,
     first_seen   INTEGER NOT NULL,
     changed_at   INTEGER NOT NULL
 );

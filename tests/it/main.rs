@@ -13,5 +13,6 @@ mod mending;
 mod nightly;
 mod object_store_answers;
 mod object_store_source;
+mod s3_night;
 mod store;
 mod support;

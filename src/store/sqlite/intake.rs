@@ -65,6 +65,7 @@ struct Known {
     digest: Vec<u8>,
     evidence_at: i64,
     evidence_raw: Vec<u8>,
+    evidence_url: String,
 }
 
 impl Context<'_> {
@@ -131,8 +132,11 @@ impl Context<'_> {
             .prepare_cached("SELECT head, tail FROM call_body WHERE call_key = ?1")?
             .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let old = decode_call(key, &head, Some(&tail))?;
-        // Two files of the same second: the digest decides, so that the order of arrival does not.
-        let newer = (evidence_at, &new.raw_digest.0[..]) >= (known.evidence_at, &known.evidence_raw[..]);
+        // A file that was replaced within its clock's second is newer; of two files of one second the digest decides, so
+        // that the order of arrival does not.
+        let replaces = item.raw.url == known.evidence_url;
+        let newer = evidence_at > known.evidence_at
+            || (evidence_at == known.evidence_at && (replaces || new.raw_digest.0[..] >= known.evidence_raw[..]));
         let fresh = decode_call(key, &new.encoded.head, Some(&new.encoded.tail))?;
         let merged =
             if newer { fresh.into_call().over(old.into_call()) } else { old.into_call().over(fresh.into_call()) };
@@ -140,10 +144,13 @@ impl Context<'_> {
         let started_at = merged.started_at.map(|at| at.as_millisecond());
         let encoded = encode_call(crate::redact::redact(merged))?;
         let changed = encoded.digest.0[..] != known.digest[..];
-        let (evidence_at, evidence_raw) =
-            if newer { (evidence_at, new.raw_digest.0.to_vec()) } else { (known.evidence_at, known.evidence_raw) };
+        let evidence = if newer {
+            (evidence_at, new.raw_digest.0.to_vec(), item.raw.url.clone())
+        } else {
+            (known.evidence_at, known.evidence_raw, known.evidence_url)
+        };
         let revision = known.revision + u32::from(changed);
-        self.update_call(key, revision, started_at, day, (evidence_at, &evidence_raw), &encoded)?;
+        self.update_call(key, revision, started_at, day, &evidence, &encoded)?;
         if !changed {
             return Ok(IntakeResult::NothingNew);
         }
@@ -155,9 +162,9 @@ impl Context<'_> {
     }
 
     fn known_call(&self, key: &str) -> Result<Option<Known>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT revision, digest, evidence_at, evidence_raw FROM call WHERE call_key = ?1")?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT revision, digest, evidence_at, evidence_raw, evidence_url FROM call WHERE call_key = ?1",
+        )?;
         let known = statement
             .query_row([key], |row| {
                 Ok(Known {
@@ -165,6 +172,7 @@ impl Context<'_> {
                     digest: row.get(1)?,
                     evidence_at: row.get(2)?,
                     evidence_raw: row.get(3)?,
+                    evidence_url: row.get(4)?,
                 })
             })
             .optional()?;
@@ -177,8 +185,8 @@ impl Context<'_> {
         let day = new.started_at.or(new.ended_at).map(|at| at.to_zoned(self.zone.clone()).date());
         self.connection
             .prepare_cached(
-                "INSERT INTO call (call_key, source, source_id, revision, started_at, day, digest, evidence_at, evidence_raw, first_seen, changed_at)
-                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
+                "INSERT INTO call (call_key, source, source_id, revision, started_at, day, digest, evidence_at, evidence_raw, evidence_url, first_seen, changed_at)
+                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
             )?
             .execute(params![
                 key,
@@ -189,6 +197,7 @@ impl Context<'_> {
                 new.encoded.digest.0,
                 item.raw.modified_at.as_millisecond(),
                 new.raw_digest.0,
+                item.raw.url,
                 self.now_ms,
             ])?;
         self.connection
@@ -209,13 +218,13 @@ impl Context<'_> {
         revision: u32,
         started_at: Option<i64>,
         day: Option<jiff::civil::Date>,
-        evidence: (i64, &[u8]),
+        evidence: &(i64, Vec<u8>, String),
         encoded: &EncodedCall,
     ) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
                 "UPDATE call SET revision = ?2, started_at = ?3, day = coalesce(?4, day), digest = ?5, evidence_at = ?6,
-                   evidence_raw = ?7, changed_at = ?8 WHERE call_key = ?1",
+                   evidence_raw = ?7, evidence_url = ?8, changed_at = ?9 WHERE call_key = ?1",
             )?
             .execute(params![
                 key,
@@ -225,6 +234,7 @@ impl Context<'_> {
                 encoded.digest.0,
                 evidence.0,
                 evidence.1,
+                evidence.2,
                 self.now_ms
             ])?;
         self.connection
