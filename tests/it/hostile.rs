@@ -12,6 +12,7 @@ use crate::support::session::{put, session};
 use crate::support::world::{DAY, KeyField, World, text};
 
 const RSS_KB_MAX: u64 = 150 * 1024;
+const RSS_KB_LOOSE: u64 = 300 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_hostile_file_meets_its_fate_and_its_neighbours_are_delivered() {
@@ -112,25 +113,41 @@ fn high_water(status: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn memory_stays_below_150_mb_with_bombs_deep_nesting_and_large_files() {
+/// A day with every hostile file in it: a 1 GB bomb, a bomb in many members, 10,000 nested levels, a field of 8 MB.
+async fn hostile_day() -> World {
     let world = World::new(KeyField::There).await;
-    let plan = Plan::new(43, DAY, 300);
-    world.plan(&plan);
+    world.plan(&Plan::new(43, DAY, 300));
     for file in hostile_files() {
         put(&world.sessions(), DAY, file.name, &file.bytes);
     }
-    // Large but honest: 12 MB each, as plain text; and bombs in number.
+    world
+}
+
+/// As deploy/trunkline.service sets it. Without it, glibc keeps freed blocks of up to 32 MB for itself once it has seen a
+/// few, and the peak is a matter of luck.
+const GIVES_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "262144");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_stays_below_150_mb_with_bombs_deep_nesting_and_large_files() {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/trunkline.service");
+    let unit = fs::read_to_string(unit).expect("the unit");
+    assert!(unit.contains(&format!("Environment={}={}", GIVES_BACK.0, GIVES_BACK.1)));
+    let world = hostile_day().await;
     for index in 0..4 {
         let mut large = session(&format!("large_{index}"), "contact.c0@example.com", "2026-11-20T09:00:00", 60);
         large["notes"] = "lorem ipsum ".repeat(1 << 20).into();
         world.put(&format!("large_{index}.json"), &large);
         put(&world.sessions(), DAY, &format!("bomb_{index}.json.gz"), trunkline::sim::sessions::bomb());
     }
-    let (peak_kb, code) = peak_of(world.sync_command(&[])).await;
-    println!("peak {} MB", peak_kb / 1024);
-    assert_eq!(code, Some(1), "files in quarantine need a person");
-    assert!((8 * 1024..RSS_KB_MAX).contains(&peak_kb), "peak {} MB", peak_kb / 1024);
+    for (variable, kb_max) in [(Some(GIVES_BACK), RSS_KB_MAX), (None, RSS_KB_LOOSE)] {
+        let mut command = world.sync_command(&[]);
+        command.envs(variable);
+        world.forget_the_ledger();
+        let (peak_kb, code) = peak_of(command).await;
+        println!("peak {} MB with {variable:?}", peak_kb / 1024);
+        assert_eq!(code, Some(1), "files in quarantine need a person");
+        assert!((8 * 1024..kb_max).contains(&peak_kb), "peak {} MB with {variable:?}", peak_kb / 1024);
+    }
     for index in 0..4 {
         world.task(&format!("large_{index}"));
     }

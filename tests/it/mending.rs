@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use trunkline::clock::SystemClock;
 use trunkline::engine::Days;
 use trunkline::sim::salesforce::{Fault, FaultKind, Trigger, ValidationRule};
@@ -186,10 +186,13 @@ async fn a_person_who_is_gone_is_found_again_and_a_task_that_is_gone_is_told() {
     assert_eq!((summary.delivery.delivered, world.met(FaultKind::FailRow)), (1, 1));
     assert_all_once(&world, 1);
     world.put("good_0.json", &session("good_0", "ada@example.com", "2026-11-20T09:00:00", 90));
-    world.fault(Fault::new(FaultKind::FailRow).times(1).failing_with("ENTITY_IS_DELETED", gone));
+    world.org.update(text(&world.task("good_0"), "Id"), json!({ "IsDeleted": true }));
     let summary = world.sync().await;
     assert_eq!(summary.delivery.dead.get("TL0604"), Some(&1), "{:?}", summary.delivery);
     world.run(&["why", "good_0"]).await.exits(0).says("the Task was deleted").says("--recreate");
+    assert!(world.tasks().is_empty());
+    world.run(&["retry", "--recreate", "good_0"]).await.exits(0).says("1 delivered");
+    assert_all_once(&world, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
