@@ -254,3 +254,25 @@ async fn why_answers_for_every_end_that_a_call_can_come_to() {
     let json = world.run(&["why", "never_was", "--json"]).await.exits(1).json();
     assert_eq!(json["calls"].as_array().map(Vec::len), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_bytes_rot_in_the_ledger_stops_none_of_the_others_and_heals_when_it_is_exported_again() {
+    let world = world_of(5, 1).await;
+    world.set(|settings| _ = settings.hidden_fields.insert("Task.CallDurationInSeconds".to_owned()));
+    world.run_sync(&[]).await.exits(1);
+    let ledger = rusqlite::Connection::open(world.store_path()).expect("a ledger");
+    let key = "call_key = (SELECT call_key FROM call WHERE source_id = 'bad_0')";
+    let select = format!("SELECT head FROM call_body WHERE {key}");
+    let mut head: Vec<u8> = ledger.query_row(&select, (), |row| row.get(0)).expect("a head");
+    let middle = head.len() / 2;
+    head[middle] ^= 0x10;
+    ledger.execute(&format!("UPDATE call_body SET head = ?1 WHERE {key}"), [head]).expect("works");
+    drop(ledger);
+    world.set(|settings| settings.hidden_fields.clear());
+    world.run_sync(&[]).await.says("4 delivered").tells("a stored call cannot be read");
+    let dead = world.run(&["deliveries", "--state", "dead"]).await.exits(0);
+    dead.says("bad_0").says("TL0801");
+    world.put("bad_0.json", &session("bad_0", "ada@example.com", "2026-11-20T09:00:00", 61));
+    world.run_sync(&[]).await.exits(0).says("1 delivered");
+    assert_all_once(&world, 5);
+}
