@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
+use futures_util::future::join;
+use futures_util::{Stream, StreamExt, stream};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
@@ -20,7 +21,9 @@ use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, RawFilter, 
 /// Files asked of the ledger at once.
 const LISTED_CHUNK: usize = 500;
 /// Files committed in one transaction.
-const COMMIT_CHUNK: usize = 64;
+const COMMIT_FILES_MAX: usize = 250;
+/// Bytes of encoded calls committed in one transaction, give or take a file.
+const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A listed file above this is read alone.
 const SMALL_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// A file that inflates beyond this is converted alone.
@@ -115,6 +118,40 @@ enum Taken {
     SourceFailed(Problem),
 }
 
+/// What is committed together.
+#[derive(Default)]
+struct Batch {
+    items: Vec<IntakeItem>,
+    large: Vec<RawRef>,
+    source_failed: Option<Problem>,
+}
+
+impl Batch {
+    /// Takes from `taken` until the batch is full or nothing is left.
+    async fn collect<S>(taken: &mut S) -> Result<Batch, StoreError>
+    where
+        S: Stream<Item = Result<Taken, StoreError>> + Unpin,
+    {
+        let (mut batch, mut bytes) = (Batch::default(), 0);
+        while batch.items.len() < COMMIT_FILES_MAX && bytes < COMMIT_BYTES_MAX && batch.source_failed.is_none() {
+            match taken.next().await {
+                Some(one) => match one? {
+                    Taken::Item(item) => {
+                        if let IntakeFate::Call(call) = &item.fate {
+                            bytes += call.encoded.head.len() + call.encoded.tail.len();
+                        }
+                        batch.items.push(*item);
+                    }
+                    Taken::Large(raw) => batch.large.push(raw),
+                    Taken::SourceFailed(problem) => batch.source_failed = Some(problem),
+                },
+                None => break,
+            }
+        }
+        Ok(batch)
+    }
+}
+
 impl<'a> Reader<'a> {
     fn new(
         engine: &'a Engine,
@@ -153,34 +190,35 @@ impl<'a> Reader<'a> {
                     other => Ok::<Taken, StoreError>(other),
                 }
             })
-            .buffer_unordered(limits.fetches.max(1))
-            .chunks(COMMIT_CHUNK);
-        while let Some(chunk) = taken.next().await {
-            let mut items = Vec::with_capacity(chunk.len());
-            let mut large = Vec::new();
-            for one in chunk {
-                match one? {
-                    Taken::Item(item) => items.push(*item),
-                    Taken::Large(raw) => large.push(raw),
-                    Taken::SourceFailed(problem) => self.summary.stopped = Some(problem),
-                }
-            }
-            self.commit(items).await?;
-            for raw in large {
+            .buffer_unordered(limits.fetches.max(1));
+        let mut batch = Batch::default();
+        loop {
+            // The next batch is read while this one is committed.
+            let ended = self.engine.stop.is_asked() || self.summary.stopped.is_some();
+            let next = async { if ended { Ok(Batch::default()) } else { Batch::collect(&mut taken).await } };
+            let (committed, next) = join(self.commit(std::mem::take(&mut batch.items)), next).await;
+            committed?;
+            for raw in std::mem::take(&mut batch.large) {
                 match read_one(workers, source, raw, day, limits.inflated_bytes_max).await? {
                     Taken::Item(item) => self.commit(vec![*item]).await?,
                     Taken::SourceFailed(problem) => self.summary.stopped = Some(problem),
                     Taken::Large(_) => {}
                 }
             }
-            if self.engine.stop.is_asked() || self.summary.stopped.is_some() {
-                break;
+            batch = next?;
+            if let Some(problem) = batch.source_failed.take() {
+                self.summary.stopped = Some(problem);
+            }
+            if batch.items.is_empty() && batch.large.is_empty() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn commit(&mut self, items: Vec<IntakeItem>) -> Result<(), StoreError> {
+        if items.is_empty() {
+            return Ok(());
+        }
         let now_ms = self.engine.clock.now_ms();
         let named: Vec<(String, Option<Problem>)> = items
             .iter()

@@ -29,7 +29,7 @@ pub const SOURCES: &[SourceKind] = &[object_store::KIND];
 #[derive(Clone)]
 pub struct Converted {
     pub call: Call,
-    /// Of the bytes after inflating.
+    /// Of the bytes as received, so that `sha256sum` on the file gives the same.
     pub digest: Digest,
     pub inflated_bytes: u64,
     /// What was odd but did not stop the conversion, one short sentence each, without anybody's data.

@@ -31,7 +31,7 @@ pub struct IntakeCall {
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub encoded: EncodedCall,
-    /// Of the inflated raw bytes.
+    /// Of the raw bytes as received.
     pub raw_digest: Digest,
     pub notes: Vec<String>,
 }
@@ -300,7 +300,7 @@ pub struct RawRow {
     pub bytes: u64,
     pub modified_at_ms: i64,
     pub seen_at_ms: i64,
-    /// SHA-256 of the inflated bytes, in hex.
+    /// SHA-256 of the file as received, in hex.
     pub digest: Option<String>,
     pub state: String,
     pub day: Option<String>,

@@ -44,7 +44,7 @@ impl ObjectStore {
             configuration.and_then(|text| config::region_of_profile(&text, profile.map_or("default", String::as_str)));
         let mut bytes_max = settings.inflated_bytes_max;
         let files = match settings.place(environment, region)? {
-            Place::Folder(root) => Files::Folder(Folder { root, bytes_max }),
+            Place::Folder(root) => Files::Folder(Folder::new(root, bytes_max)),
             Place::Bucket(place) => {
                 let signer = credentials::signer(&settings, environment, &place.region, transport.clone());
                 bytes_max = bytes_max.min(RESPONSE_BYTES_MAX);

@@ -57,7 +57,8 @@ impl Notes {
 
 /// Converts the stored bytes of the file at `url`; inflating stops at `limit` bytes.
 pub(super) fn convert(settings: &Settings, url: &str, bytes: &[u8], limit: usize) -> Result<Converted, Problem> {
-    let inflated = inflate::with_inflated(bytes, limit, |bytes| document(settings, bytes));
+    let digest = Digest::of(bytes);
+    let inflated = inflate::with_inflated(bytes, limit, |bytes| document(settings, digest, bytes));
     match inflated {
         Ok(Ok(converted)) => Ok(converted),
         Ok(Err(refused)) => Err(quarantine(url, &refused)),
@@ -78,13 +79,13 @@ fn quarantine(url: &str, refused: &Refused) -> Problem {
     )
 }
 
-fn document(settings: &Settings, bytes: &[u8]) -> Result<Converted, Refused> {
+fn document(settings: &Settings, digest: Digest, bytes: &[u8]) -> Result<Converted, Refused> {
     let text = decode::text_of(bytes)?;
     decode::with_fields(text, |fields, note| {
         let mut notes = Notes::default();
         notes.0.extend(note.map(str::to_owned));
         let call = call(settings, fields, &mut notes)?;
-        Ok(Converted { call, digest: Digest::of(bytes), inflated_bytes: bytes.len() as u64, notes: notes.0 })
+        Ok(Converted { call, digest, inflated_bytes: bytes.len() as u64, notes: notes.0 })
     })?
 }
 

@@ -6,6 +6,7 @@
 use std::fs::{self, Metadata, ReadDir};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -23,12 +24,17 @@ const STEP_FILES_MAX: usize = 1000;
 pub(super) struct Folder {
     pub root: PathBuf,
     pub bytes_max: usize,
+    inside: Arc<Mutex<Option<PathBuf>>>,
 }
 
 /// The folders that a listing still stands in, the innermost last.
 type Walk = Vec<(PathBuf, ReadDir)>;
 
 impl Folder {
+    pub(super) fn new(root: PathBuf, bytes_max: usize) -> Folder {
+        Folder { root, bytes_max, inside: Arc::default() }
+    }
+
     pub(super) async fn probe(&self) -> Result<(), Problem> {
         let folder = self.clone();
         blocking(move || folder.enter(&folder.root)).await.map(|_| ())
@@ -82,12 +88,19 @@ impl Folder {
             io::ErrorKind::NotFound => answers::vanished(&url),
             _ => denied(path, &error),
         };
-        let real = fs::canonicalize(path).map_err(cannot)?;
-        let root = fs::canonicalize(&self.root).map_err(cannot)?;
-        if !real.starts_with(&root) {
-            return Err(leads_out(&url));
+        let is_link = fs::symlink_metadata(path).map_err(cannot)?.is_symlink();
+        if is_link || !self.is_inside(path.parent()) {
+            let real = fs::canonicalize(path).map_err(cannot)?;
+            let root = fs::canonicalize(&self.root).map_err(cannot)?;
+            if !real.starts_with(&root) {
+                return Err(leads_out(&url));
+            }
+            if !is_link {
+                *self.inside.lock().unwrap_or_else(PoisonError::into_inner) = path.parent().map(Path::to_owned);
+            }
         }
-        let metadata = fs::metadata(&real).map_err(cannot)?;
+        let file = fs::File::open(path).map_err(cannot)?;
+        let metadata = file.metadata().map_err(cannot)?;
         if !metadata.is_file() {
             return Err(denied(path, &io::Error::other("it is not a file")));
         }
@@ -95,12 +108,16 @@ impl Folder {
             return Err(answers::too_large(&url, self.bytes_max));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-        let file = fs::File::open(&real).map_err(cannot)?;
         file.take(self.bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
         if bytes.len() > self.bytes_max {
             return Err(answers::too_large(&url, self.bytes_max));
         }
         Ok(bytes.into())
+    }
+
+    /// Whether this folder was the last one found to be inside, links followed: a day's files share theirs.
+    fn is_inside(&self, folder: Option<&Path>) -> bool {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == folder && folder.is_some()
     }
 
     /// Opens a folder of the source; `None` if a folder below the root is not there.

@@ -24,6 +24,8 @@ use writer::Writer;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Idle read connections that are kept.
 const READERS_MAX: usize = 4;
+/// The writer's page cache, in KB: a batch's index pages stay in memory between commits.
+const CACHE_KB: i64 = 16 * 1024;
 /// Pages in the WAL before SQLite moves them into the main file.
 const WAL_PAGES_MAX: u32 = 4000;
 
@@ -122,6 +124,7 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KB)?;
     }
     Ok(connection)
 }
