@@ -6,7 +6,21 @@ use trunkline::cli::{self, Cli, Output};
 /// Threads for reading files and the ledger. Each keeps a little memory, so there are few.
 const BLOCKING_THREADS_MAX: usize = 8;
 
+/// Buffers above this go back to the system when they are freed. glibc raises its own threshold to the largest buffer
+/// seen, after which one large file would keep its memory for good.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn give_large_buffers_back() {
+    const MMAP_THRESHOLD_BYTES: i32 = 256 * 1024;
+    // SAFETY: mallopt only sets a number of the allocator; no other thread runs yet.
+    let set = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES) };
+    debug_assert_eq!(set, 1, "glibc knows this parameter");
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_large_buffers_back() {}
+
 fn main() -> anyhow::Result<()> {
+    give_large_buffers_back();
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

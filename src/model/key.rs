@@ -66,12 +66,30 @@ impl Digest {
 
     /// Of the parts one after the other.
     pub fn of_parts(parts: &[&[u8]]) -> Digest {
-        let mut context = digest::Context::new(&digest::SHA256);
+        let mut digester = Digester::new();
         for part in parts {
-            context.update(part);
+            digester.update(part);
         }
+        digester.finish()
+    }
+}
+
+/// Makes a [`Digest`] of bytes that come piece by piece.
+pub struct Digester(digest::Context);
+
+impl Digester {
+    #[expect(clippy::new_without_default, reason = "an empty digest is nobody's default")]
+    pub fn new() -> Digester {
+        Digester(digest::Context::new(&digest::SHA256))
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(self) -> Digest {
         let mut out = [0u8; 32];
-        out.copy_from_slice(context.finish().as_ref());
+        out.copy_from_slice(self.0.finish().as_ref());
         Digest(out)
     }
 }

@@ -8,5 +8,5 @@ mod key;
 mod raw;
 
 pub use call::{Action, Call, Direction, Insights, Party, Role, Turn, same_text};
-pub use key::{CallKey, Digest, Revision};
+pub use key::{CallKey, Digest, Digester, Revision};
 pub use raw::RawRef;

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,13 +13,16 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use super::StoreError;
-use crate::model::{Digest, Turn};
+use crate::model::{Digest, Digester, Turn};
 use crate::redact::RedactedCall;
 
 /// Fast, and half the size of what a file has as gzip.
 const LEVEL: i32 = 1;
 /// Largest piece that is read back, in bytes of JSON; intake's own limit is the smaller one.
 const JSON_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A larger tail is encoded as it is written, not as a whole.
+const PIECE_BYTES_MAX: usize = 1024 * 1024;
 
 thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
@@ -47,12 +51,59 @@ pub fn encode_call(call: RedactedCall) -> Result<EncodedCall, StoreError> {
     let unusable = |cause: String| StoreError::Unusable(format!("a call cannot be encoded: {cause}"));
     let (call, turns, extra) = call.split();
     let head = serde_json::to_vec(&call).map_err(|error| unusable(error.to_string()))?;
-    let tail = serde_json::to_vec(&Tail { turns, extra }).map_err(|error| unusable(error.to_string()))?;
+    let tail = Tail { turns, extra };
+    if tail.bytes_about() > PIECE_BYTES_MAX {
+        return encode_large(&head, &tail).map_err(|error| unusable(error.to_string()));
+    }
+    let tail = serde_json::to_vec(&tail).map_err(|error| unusable(error.to_string()))?;
     let digest = Digest::of_parts(&[&head, &tail]);
     let (head_bytes, tail_bytes) = (head.len(), tail.len());
     let head = compress(&head).map_err(|error| unusable(error.to_string()))?;
     let tail = compress(&tail).map_err(|error| unusable(error.to_string()))?;
     Ok(EncodedCall { head, tail, head_bytes, tail_bytes, digest })
+}
+
+impl Tail {
+    fn bytes_about(&self) -> usize {
+        let turns: usize = self.turns.iter().map(|turn| turn.text.len()).sum();
+        turns + self.extra.values().map(|raw| raw.get().len()).sum::<usize>()
+    }
+}
+
+/// Writes the tail's JSON straight into the compressor, so that a call of many megabytes is not in memory twice.
+fn encode_large(head: &[u8], tail: &Tail) -> std::io::Result<EncodedCall> {
+    let mut digester = Digester::new();
+    digester.update(head);
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?;
+    encoder.include_checksum(true)?;
+    let mut tee = Tee { encoder, digester, bytes: 0 };
+    serde_json::to_writer(&mut tee, tail)?;
+    Ok(EncodedCall {
+        head: compress(head)?,
+        tail: tee.encoder.finish()?,
+        head_bytes: head.len(),
+        tail_bytes: tee.bytes,
+        digest: tee.digester.finish(),
+    })
+}
+
+struct Tee {
+    encoder: zstd::stream::write::Encoder<'static, Vec<u8>>,
+    digester: Digester,
+    bytes: usize,
+}
+
+impl Write for Tee {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = self.encoder.write(bytes)?;
+        self.digester.update(&bytes[..taken]);
+        self.bytes += taken;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn compress(json: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -83,10 +134,16 @@ pub fn decode_call(key: &str, head: &[u8], tail: Option<&[u8]>) -> Result<Redact
 
 fn decode<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, StoreError> {
     let damaged = |cause: String| StoreError::Damaged { place: format!("call {key}"), cause };
-    let size = zstd::zstd_safe::get_frame_content_size(body)
+    let size =
+        zstd::zstd_safe::get_frame_content_size(body).map_err(|_| damaged("it is not what was written".to_owned()))?;
+    let Some(size) = size else {
+        // A large piece: its size was not known when its writing began.
+        let decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(|error| damaged(error.to_string()))?;
+        let reader = std::io::BufReader::new(decoder.take(JSON_BYTES_MAX as u64));
+        return serde_json::from_reader(reader).map_err(|error| damaged(error.to_string()));
+    };
+    let size = usize::try_from(size)
         .ok()
-        .flatten()
-        .and_then(|size| usize::try_from(size).ok())
         .filter(|size| *size <= JSON_BYTES_MAX)
         .ok_or_else(|| damaged("its size is not readable".to_owned()))?;
     let json = DECOMPRESSOR
@@ -119,6 +176,23 @@ mod tests {
         assert_eq!(back.call().extra["odd"].get(), "[1, {\"a\":null}]");
         assert_eq!(encode_call(back)?.digest, encoded.digest);
         assert!(decode_call("s1", &encoded.head, None)?.call().extra.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn a_large_call_comes_back_as_it_went_in() -> Result<(), StoreError> {
+        let mut call = Call::new("sessions", "s1");
+        let text = |n: usize| format!("{n} said \"{}\"", "é".repeat(1000));
+        call.turns.extend((0..2000).map(|n| Turn { role: crate::model::Role::User, text: text(n), at: None }));
+        let encoded = encode_call(crate::redact::redact(call))?;
+        assert!(encoded.tail_bytes > PIECE_BYTES_MAX);
+        let back = decode_call("s1", &encoded.head, Some(&encoded.tail))?;
+        assert!(back.call().turns.iter().enumerate().all(|(n, turn)| turn.text == text(n)));
+        assert_eq!(encode_call(back)?.digest, encoded.digest);
+        let mut damaged = encoded.tail.clone();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 4;
+        assert!(decode_call("s1", &encoded.head, Some(&damaged)).is_err());
         Ok(())
     }
 

@@ -1,8 +1,6 @@
 //! Promise: one call, one record, however odd its id or address is, and also where another program or an earlier life
 //! of the ledger has been there before.
 
-use std::fs;
-
 use serde_json::json;
 use trunkline::sim::salesforce::{Fault, FaultKind};
 
@@ -20,16 +18,6 @@ fn script_task(world: &World, who: &str, id: &str, date: &str) -> String {
             "Description": format!("Voice AI Call Summary\nDuration: 6 minutes\nSession ID: {id}\n\nby the script"),
         }),
     )
-}
-
-fn forget_the_ledger(world: &World) {
-    for ending in ["", "-wal", "-shm"] {
-        let mut path = world.store_path().into_os_string();
-        path.push(ending);
-        if fs::exists(&path).expect("a readable folder") {
-            fs::remove_file(path).expect("a writable folder");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +40,7 @@ async fn tasks_of_an_earlier_script_are_taken_over_and_not_doubled() {
 
         for round in ["first run", "second run", "after the ledger was lost"] {
             if round == "after the ledger was lost" {
-                forget_the_ledger(&world);
+                world.forget_the_ledger();
             }
             let summary = world.sync().await;
             if round == "first run" {
@@ -75,7 +63,7 @@ async fn a_script_that_still_runs_beside_us_makes_no_third_task() {
         world.sync().await;
         let ours = text(&world.task("both"), "Id").to_owned();
         let theirs = script_task(&world, &ada, "both", "2026-11-20");
-        forget_the_ledger(&world);
+        world.forget_the_ledger();
         world.put("s.json", &session("both", "ada@example.com", "2026-11-20T01:00:00", 90));
         world.sync().await;
         assert_eq!(world.tasks().len(), 2, "{key_field:?}");
@@ -106,7 +94,7 @@ async fn ids_that_a_crm_folds_together_stay_apart_also_after_the_ledger_was_lost
         }
         for round in ["first run", "second run", "after the ledger was lost"] {
             if round == "after the ledger was lost" {
-                forget_the_ledger(&world);
+                world.forget_the_ledger();
             }
             world.sync().await;
             let mut seconds: Vec<i64> =

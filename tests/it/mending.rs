@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use trunkline::clock::SystemClock;
 use trunkline::engine::Days;
 use trunkline::sim::salesforce::{Fault, FaultKind, Trigger, ValidationRule};
@@ -186,10 +186,13 @@ async fn a_person_who_is_gone_is_found_again_and_a_task_that_is_gone_is_told() {
     assert_eq!((summary.delivery.delivered, world.met(FaultKind::FailRow)), (1, 1));
     assert_all_once(&world, 1);
     world.put("good_0.json", &session("good_0", "ada@example.com", "2026-11-20T09:00:00", 90));
-    world.fault(Fault::new(FaultKind::FailRow).times(1).failing_with("ENTITY_IS_DELETED", gone));
+    world.org.update(text(&world.task("good_0"), "Id"), json!({ "IsDeleted": true }));
     let summary = world.sync().await;
     assert_eq!(summary.delivery.dead.get("TL0604"), Some(&1), "{:?}", summary.delivery);
     world.run(&["why", "good_0"]).await.exits(0).says("the Task was deleted").says("--recreate");
+    assert!(world.tasks().is_empty());
+    world.run(&["retry", "--recreate", "good_0"]).await.exits(0).says("1 delivered");
+    assert_all_once(&world, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,4 +253,26 @@ async fn why_answers_for_every_end_that_a_call_can_come_to() {
     unknown.tells("no call and no quarantined file never_was").tells("--from DAY");
     let json = world.run(&["why", "never_was", "--json"]).await.exits(1).json();
     assert_eq!(json["calls"].as_array().map(Vec::len), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_bytes_rot_in_the_ledger_stops_none_of_the_others_and_heals_when_it_is_exported_again() {
+    let world = world_of(5, 1).await;
+    world.set(|settings| _ = settings.hidden_fields.insert("Task.CallDurationInSeconds".to_owned()));
+    world.run_sync(&[]).await.exits(1);
+    let ledger = rusqlite::Connection::open(world.store_path()).expect("a ledger");
+    let key = "call_key = (SELECT call_key FROM call WHERE source_id = 'bad_0')";
+    let select = format!("SELECT head FROM call_body WHERE {key}");
+    let mut head: Vec<u8> = ledger.query_row(&select, (), |row| row.get(0)).expect("a head");
+    let middle = head.len() / 2;
+    head[middle] ^= 0x10;
+    ledger.execute(&format!("UPDATE call_body SET head = ?1 WHERE {key}"), [head]).expect("works");
+    drop(ledger);
+    world.set(|settings| settings.hidden_fields.clear());
+    world.run_sync(&[]).await.says("4 delivered").tells("a stored call cannot be read");
+    let dead = world.run(&["deliveries", "--state", "dead"]).await.exits(0);
+    dead.says("bad_0").says("TL0801");
+    world.put("bad_0.json", &session("bad_0", "ada@example.com", "2026-11-20T09:00:00", 61));
+    world.run_sync(&[]).await.exits(0).says("1 delivered");
+    assert_all_once(&world, 5);
 }

@@ -341,8 +341,15 @@ async fn damage_is_told_and_never_delivered() {
     let store = open(folder.path(), "b");
     let read = store.call(&CallKey::from_source("sessions", "damaged")).await;
     assert!(matches!(read, Err(StoreError::Damaged { .. })));
-    let claimed = store.claim(CRM, 10, Parts::Whole, 0, LEASE_MS).await;
-    assert!(!claimed.is_ok_and(|claimed| !claimed.is_empty()), "a damaged call was handed out");
+    // Its neighbours are handed out, it is not.
+    ingest(&store, vec![item("sound", 200, 1.0, 1)]).await;
+    let claimed = claim(&store, 10, 0).await;
+    assert_eq!(claimed.iter().map(|one| one.call.call().source_id.as_str()).collect::<Vec<_>>(), ["sound"]);
+    assert_eq!(state_of(&store, "damaged").await, "dead");
+    // New evidence takes the place of what is damaged.
+    assert_eq!(ingest(&store, vec![item("damaged", 100, 2.0, 2)]).await, [IntakeResult::NewRevision]);
+    let claimed = claim(&store, 10, 0).await;
+    assert_eq!(claimed.iter().map(|one| one.call.call().duration_s).collect::<Vec<_>>(), [Some(2.0)]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::{SqliteStore, owners};
 use crate::model::{Digest, Revision};
+use crate::problem::STORE_UNUSABLE;
 use crate::store::{
     Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, PriorIntent, Rearm, Settlement, StoreError,
     StoredProblem, decode_call,
@@ -81,9 +82,21 @@ impl DeliveryStore for SqliteStore {
             })
             .await?;
         // Inflating and parsing is work for other threads than the writer's.
-        tokio::task::spawn_blocking(move || leased.into_iter().map(Leased::decode).collect())
+        let decode = move || leased.into_iter().map(Leased::decode).collect::<Vec<_>>();
+        let decoded = tokio::task::spawn_blocking(decode)
             .await
-            .map_err(|error| StoreError::Unusable(format!("a reader stopped: {error}")))?
+            .map_err(|error| StoreError::Unusable(format!("a reader stopped: {error}")))?;
+        let (mut claimed, mut damaged) = (Vec::with_capacity(decoded.len()), Vec::new());
+        for one in decoded {
+            match one {
+                Ok(one) => claimed.push(*one),
+                Err(settlement) => damaged.push(*settlement),
+            }
+        }
+        if !damaged.is_empty() {
+            self.settle(damaged, now_ms).await?;
+        }
+        Ok(claimed)
     }
 
     async fn next_due(&self, destination: &str) -> Result<Option<i64>, StoreError> {
@@ -255,6 +268,8 @@ const CLAIMED: &str = "SELECT d.id, d.fence, d.lease_until, d.desired_revision, 
 
 /// A leased row before its call is decoded.
 struct Leased {
+    /// Delivery and fence.
+    lease: (i64, i64),
     claimed: Box<dyn FnOnce(crate::redact::RedactedCall) -> Claimed + Send>,
     key: String,
     head: Vec<u8>,
@@ -278,6 +293,7 @@ impl Leased {
             settled,
         });
         Ok(Leased {
+            lease: (delivery_id, fence),
             key: row.get(16)?,
             head: row.get(17)?,
             tail: row.get(18)?,
@@ -300,8 +316,21 @@ impl Leased {
         })
     }
 
-    fn decode(self) -> Result<Claimed, StoreError> {
-        Ok((self.claimed)(decode_call(&self.key, &self.head, self.tail.as_deref())?))
+    /// A call that does not read back as it was written is a dead letter, so that it stops none of the others.
+    fn decode(self) -> Result<Box<Claimed>, Box<Settlement>> {
+        decode_call(&self.key, &self.head, self.tail.as_deref()).map(|call| Box::new((self.claimed)(call))).map_err(
+            |error| {
+                tracing::error!(call = self.key, %error, "a stored call cannot be read; it is a dead letter now");
+                let problem = StoredProblem {
+                    code: STORE_UNUSABLE.0.to_owned(),
+                    what: error.to_string(),
+                    help: "check the disk; have the session exported again, sync its day, then run `trunkline retry`"
+                        .to_owned(),
+                };
+                let (delivery_id, fence) = self.lease;
+                Box::new(Settlement { delivery_id, fence, change: Change::Dead { problem }, attempt: None })
+            },
+        )
     }
 }
 

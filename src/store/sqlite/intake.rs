@@ -131,15 +131,23 @@ impl Context<'_> {
             .connection
             .prepare_cached("SELECT head, tail FROM call_body WHERE call_key = ?1")?
             .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let old = decode_call(key, &head, Some(&tail))?;
+        let old = match decode_call(key, &head, Some(&tail)) {
+            Ok(old) => Some(old.into_call()),
+            // What is kept is damaged: the new evidence takes its place.
+            Err(StoreError::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
         // A file that was replaced within its clock's second is newer; of two files of one second the digest decides, so
         // that the order of arrival does not.
         let replaces = item.raw.url == known.evidence_url;
         let newer = evidence_at > known.evidence_at
             || (evidence_at == known.evidence_at && (replaces || new.raw_digest.0[..] >= known.evidence_raw[..]));
-        let fresh = decode_call(key, &new.encoded.head, Some(&new.encoded.tail))?;
-        let merged =
-            if newer { fresh.into_call().over(old.into_call()) } else { old.into_call().over(fresh.into_call()) };
+        let fresh = decode_call(key, &new.encoded.head, Some(&new.encoded.tail))?.into_call();
+        let merged = match old {
+            Some(old) if newer => fresh.over(old),
+            Some(old) => old.over(fresh),
+            None => fresh,
+        };
         let day = merged.date_in(self.zone);
         let started_at = merged.started_at.map(|at| at.as_millisecond());
         let encoded = encode_call(crate::redact::redact(merged))?;

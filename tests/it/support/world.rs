@@ -99,6 +99,13 @@ impl World {
         self.path("calls.db")
     }
 
+    /// As if the machine with the ledger had been lost.
+    pub fn forget_the_ledger(&self) {
+        for name in names_in(self.folder.path()).iter().filter(|name| name.starts_with("calls.db")) {
+            fs::remove_file(self.path(name)).expect("a writable folder");
+        }
+    }
+
     pub fn sessions(&self) -> PathBuf {
         self.path("sessions")
     }
