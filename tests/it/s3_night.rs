@@ -128,7 +128,7 @@ async fn a_bucket_that_asks_to_slow_down_is_asked_again_and_a_file_that_vanishes
     let slow = std::sync::atomic::AtomicU32::new(0);
     let stub = Stub::start(move |request| {
         use axum::http::StatusCode;
-        if slow.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 3 == 0 {
+        if slow.fetch_add(1, std::sync::atomic::Ordering::SeqCst).is_multiple_of(3) {
             error_page(503, "SlowDown", "")
         } else if request.contains("list-type=2") {
             (StatusCode::OK, listing(&["rm_gone.json", "rm_here.json"]))
