@@ -109,7 +109,7 @@ async fn survives(trial: Trial) {
     world.set(|settings| settings.latency_ms = 5);
     world.fault(Fault::new(FaultKind::SlowCommit).probability(0.25).delay_ms(40));
     world.fault(Fault::new(FaultKind::LockRow).probability(0.04));
-    world.fault(Fault::new(FaultKind::DropAfterCommit).probability(0.2).times(6).on_path("/composite/sobjects"));
+    world.fault(Fault::new(FaultKind::DropAfterCommit).probability(0.5).times(6).on_path("/composite/sobjects"));
     world.fault(Fault::new(FaultKind::UnavailableAfterCommit).probability(0.02));
     world.fault(Fault::new(FaultKind::UnavailableBeforeCommit).probability(0.02));
     world.fault(Fault::new(FaultKind::ExpireSession).probability(0.03));
