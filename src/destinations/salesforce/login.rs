@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::soap::{self, LoginAnswer};
 use super::wire::Wire;
 use crate::destinations::Outcome;
+use crate::net::is_loopback;
 use crate::problem::{LOGIN_REFUSED, Problem, REMOTE_BUSY, REMOTE_UNREACHABLE, scrub};
 
 /// The last API version that has the SOAP login.
@@ -68,7 +69,10 @@ async fn log_in_by_oauth(wire: &Wire, settings: &Settings) -> Result<Granted, Ou
     }
     let answer: TokenAnswer = serde_json::from_slice(response.body())
         .map_err(|_| refused("the login answer has no access_token and instance_url", login_help::NOT_SALESFORCE))?;
-    Ok(Granted { token: SecretString::from(answer.access_token), instance: instance(&answer.instance_url, false)? })
+    Ok(Granted {
+        token: SecretString::from(answer.access_token),
+        instance: instance(&answer.instance_url, false, &settings.login_url)?,
+    })
 }
 
 fn token_request(settings: &Settings, now_s: i64) -> Result<http::Request<Bytes>, Outcome> {
@@ -118,7 +122,7 @@ async fn log_in_by_soap(
             Err(refused("the integration user's password has expired", login_help::PASSWORD_EXPIRED))
         }
         LoginAnswer::Session { session_id, server_url, .. } => {
-            Ok(Granted { token: session_id, instance: instance(&server_url, true)? })
+            Ok(Granted { token: session_id, instance: instance(&server_url, true, &settings.login_url)? })
         }
         LoginAnswer::Fault { code, message } => Err(of_login_error(&code, &message)),
         LoginAnswer::Unreadable => Err(of_refused_token(&Refusal::read(&response, wire.now()))),
@@ -156,10 +160,15 @@ pub fn audience(settings: &Settings) -> String {
     if sandbox { "https://test.salesforce.com" } else { "https://login.salesforce.com" }.to_owned()
 }
 
-/// The origin that data calls go to. SOAP's `serverUrl` may name the host's `-api` twin, which REST does not use.
-fn instance(text: &str, from_soap: bool) -> Result<Url, Outcome> {
+/// The origin that data calls go to. SOAP's `serverUrl` may name the host's `-api` twin, which REST does not use. A
+/// stand-in on this machine that was logged in to over http may still name itself with https, as the service does.
+fn instance(text: &str, from_soap: bool, login_url: &Url) -> Result<Url, Outcome> {
     let unfit = || refused("the login answer names no usable instance URL", login_help::NOT_SALESFORCE);
     let mut url = Url::parse(text.trim()).map_err(|_| unfit())?;
+    let is_login_host = url.host() == login_url.host() && url.port() == login_url.port();
+    if is_login_host && login_url.scheme() == "http" && is_loopback(login_url) {
+        url.set_scheme("http").map_err(|()| unfit())?;
+    }
     check_url(&url, "the instance URL of the login answer")
         .map_err(|what| refused(&what, login_help::NOT_SALESFORCE))?;
     if from_soap && let Some((first, rest)) = url.domain().and_then(|domain| domain.split_once('.')) {

@@ -197,3 +197,21 @@ fn a_key_that_is_none_is_told() {
     assert!(read_private_key(&secret("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")).is_none());
     assert!(read_private_key(&secret("")).is_none());
 }
+
+#[test]
+fn the_instance_is_an_origin_that_may_have_the_token() {
+    let check = |login: &str, answer: &str, from_soap: bool, expected: Option<&str>| {
+        let login = Url::parse(login).expect("a URL");
+        let found = instance(answer, from_soap, &login).ok().map(|url| url.origin().ascii_serialization());
+        assert_eq!(found.as_deref(), expected, "{answer}");
+    };
+    let real = "https://login.salesforce.com";
+    check(real, "https://example.my.salesforce.com", false, Some("https://example.my.salesforce.com"));
+    check(real, "https://na1-api.salesforce.com/services/Soap/u/64.0/00D", true, Some("https://na1.salesforce.com"));
+    check(real, "http://example.my.salesforce.com", false, None);
+    check(real, "not a url", false, None);
+    let local = "http://127.0.0.1:8080";
+    check(local, "http://127.0.0.1:8080", false, Some("http://127.0.0.1:8080"));
+    check(local, "https://127.0.0.1:8080/services/Soap/u/64.0/00D", true, Some("http://127.0.0.1:8080"));
+    check(local, "https://127.0.0.1:9090", false, Some("https://127.0.0.1:9090"));
+}
