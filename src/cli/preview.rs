@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use serde::Serialize;
 
 use super::output::{Output, visible_lines};
-use crate::destinations::{Mapped, Match, Operation, Person, Record, Verdict};
-use crate::engine::Preview;
+use crate::destinations::{Match, Person, Record, Verdict};
+use crate::engine::{Preview, Sketch};
 use crate::problem::Problem;
 use crate::redact::RedactedCall;
 
@@ -92,23 +92,19 @@ fn print_row(row: &Row, output: &mut Output) -> std::io::Result<()> {
 }
 
 impl Preview for Shown {
-    fn record(&self, call: &RedactedCall, decision: &Match, operation: &Operation, mapped: &Mapped) {
-        let (operation, record) = match operation {
-            Operation::Create => ("create", &mapped.create),
-            Operation::Update { .. } => ("update", &mapped.update),
-        };
+    fn record(&self, call: &RedactedCall, decision: &Match, sketch: Sketch) {
         let person = match &decision.verdict {
             Verdict::Found(person) => Some(person.clone()),
             _ => None,
         };
         self.push(Row {
             session_id: call.call().source_id.clone(),
-            operation,
+            operation: sketch.operation,
             person,
             rule: Some(decision.rule.clone()),
-            object: Some(mapped.object.clone()),
-            record: Some(record.clone()),
-            notes: mapped.notes.clone(),
+            object: Some(sketch.object),
+            record: Some(sketch.record),
+            notes: sketch.notes,
             reason: None,
         });
     }

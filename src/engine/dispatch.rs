@@ -11,7 +11,7 @@ use jiff::civil::Date;
 
 use super::outcome::later;
 use super::{DeliverySummary, Engine, Event, backoff};
-use crate::destinations::{Destination, Existing, Mapped, Match, Operation, Outcome, Readiness};
+use crate::destinations::{Destination, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
 use crate::store::{Parts, StoreError, StoredProblem};
@@ -49,9 +49,19 @@ impl Default for DispatchLimits {
     }
 }
 
+/// One record as it would be sent.
+pub struct Sketch {
+    /// `create`, `update` or `adopt`.
+    pub operation: &'static str,
+    pub object: String,
+    pub record: Record,
+    /// What was cut or left out.
+    pub notes: Vec<String>,
+}
+
 /// Takes what would be sent instead of the destination.
 pub trait Preview: Send + Sync {
-    fn record(&self, call: &RedactedCall, decision: &Match, operation: &Operation, mapped: &Mapped);
+    fn record(&self, call: &RedactedCall, decision: &Match, sketch: Sketch);
     fn skipped(&self, call: &RedactedCall, decision: &Match, problem: &Problem);
     fn refused(&self, call: &RedactedCall, problem: &Problem);
 }

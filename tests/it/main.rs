@@ -9,3 +9,4 @@ mod nightly;
 mod object_store_answers;
 mod object_store_source;
 mod support;
+mod words;
