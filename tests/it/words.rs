@@ -1,7 +1,10 @@
 //! Promise: what the program says is what it does, in words that a person can act on.
 
+use std::process::Command;
+
 use serde_json::json;
 
+use crate::support::binary::finish;
 use crate::support::session::session;
 use crate::support::world::{DAY, KeyField, World};
 
@@ -21,6 +24,12 @@ fn earlier_task(world: &World, session_id: &str) -> String {
     world.org.insert("Task", task)
 }
 
+/// The command with an org that does not answer: nothing listens on port 1.
+fn unreachable(mut command: Command) -> Command {
+    command.env("SF_LOGIN_URL", "http://127.0.0.1:1");
+    command
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_shows_an_earlier_task_as_adopted_with_its_stamp_and_nothing_else() {
     let world = one_call().await;
@@ -31,4 +40,31 @@ async fn a_dry_run_shows_an_earlier_task_as_adopted_with_its_stamp_and_nothing_e
 
     world.run_sync(&[]).await.exits(0).says("1 adopted");
     assert_eq!(world.task("one")["Id"], task.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_delivery_tells_the_reason_of_the_hold_and_not_what_it_met_before() {
+    let world = World::new(KeyField::There).await;
+    world.put("one.json", &session("one", "ada@example.com", "2026-11-20T09:00:00", 60));
+    world.run_sync(&[]).await.exits(0).says("1 without a match");
+    world.set(|settings| settings.hidden_fields = ["Task.CallType".to_owned()].into());
+    world.run_sync(&[]).await.exits(1).says("1 held");
+
+    for filter in [["--state", "held"], ["--reason", "TL0503"]] {
+        let listed = world.run(&[&["deliveries"], &filter[..]].concat()).await.exits(0);
+        assert!(listed.says("TL0503").stdout.contains("CallType"), "{}", listed.stdout);
+    }
+    let why = world.run(&["why", "one"]).await.exits(0);
+    why.says("why      TL0503").says("Field-Level Security");
+    assert!(!why.stdout.contains("TL0402"), "{}", why.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_is_made_due_again_has_no_reason_from_before() {
+    let world = World::new(KeyField::There).await.configure("[delivery]\npatience_s = 0");
+    world.put("one.json", &session("one", "ada@example.com", "2026-11-20T09:00:00", 60));
+    world.run_sync(&[]).await.exits(0).says("1 without a match");
+    finish(unreachable(world.command(&["retry", "one"]))).await.exits(3);
+    let due = world.run(&["deliveries", "--state", "due"]).await.exits(0);
+    assert!(!due.says("one").stdout.contains("TL0402"), "{}", due.stdout);
 }
