@@ -68,3 +68,12 @@ async fn a_delivery_that_is_made_due_again_has_no_reason_from_before() {
     let due = world.run(&["deliveries", "--state", "due"]).await.exits(0);
     assert!(!due.says("one").stdout.contains("TL0402"), "{}", due.stdout);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_does_not_exist_is_told_before_any_call_meets_it() {
+    let world = one_call().await.configure("[salesforce.task]\nSubject = \"{{ date | nosuchfilter }}\"");
+    let ran = world.run_sync(&[]).await.exits(2);
+    ran.tells("error TL0103: the mapping of Subject").tells("nosuchfilter").tells("docs/mapping.md");
+    world.run(&["check"]).await.exits(1).says("FIX  salesforce    TL0103").says("nosuchfilter");
+    assert!(world.tasks().is_empty());
+}
