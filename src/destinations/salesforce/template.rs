@@ -207,7 +207,7 @@ fn failed(name: &str, error: &minijinja::Error) -> Problem {
     Problem::new(
         MAPPING_FAILED,
         format!("the template of {name} fails{line}: {}", error.kind()),
-        "Correct the template, try it with `trunkline why`, then run `trunkline retry` for this call.",
+        "Correct the template, try it with `trunkline sync --dry-run`, then run `trunkline retry` for this call.",
     )
 }
 

@@ -241,6 +241,8 @@ fn a_template_that_works_too_long_on_one_call_fails_for_that_call_and_names_the_
     let problem = map(&settings, &Facts::documented("Call_Key__c"), &mapping, &call, &person("Contact")).unwrap_err();
     assert_eq!(problem.code, MAPPING_FAILED);
     assert!(problem.what.contains("Subject"), "{}", problem.what);
+    // Only a dry run renders templates anew.
+    assert!(problem.help.contains("`trunkline sync --dry-run`"), "{}", problem.help);
 }
 
 fn field(kind: Kind, length: usize) -> Field {
