@@ -10,6 +10,7 @@ use super::time::shown;
 use super::why::{Account, DeliveryAccount};
 use crate::destinations::{Match, Verdict};
 use crate::model::Call;
+use crate::problem;
 use crate::store::RawRow;
 
 pub fn account(account: &Account, zone: &TimeZone, output: &mut Output) -> io::Result<()> {
@@ -143,8 +144,13 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
         }
         "skipped" => "no record, by rule".to_owned(),
         "dead" => {
-            "no person can be spared: the destination refuses this record; mend the cause, then `trunkline retry`"
-                .to_owned()
+            let code = row.problem.as_ref().map_or("", |problem| problem.code.as_str());
+            let what = match code {
+                code if code == problem::MAPPING_FAILED.0 => "no record could be made of it",
+                code if code.starts_with("TL07") => "every try failed",
+                _ => "the record was refused",
+            };
+            format!("a person must look: {what}; mend the cause, then `trunkline retry`")
         }
         "held" => "waits: the destination is held for all calls until somebody mends the cause below".to_owned(),
         "unknown" => "sent, but no usable answer came back; it is looked up before anything is sent again".to_owned(),

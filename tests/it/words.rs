@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::json;
+use trunkline::sim::salesforce::ValidationRule;
 
 use crate::support::binary::finish;
 use crate::support::session::session;
@@ -76,4 +77,23 @@ async fn a_filter_that_does_not_exist_is_told_before_any_call_meets_it() {
     ran.tells("error TL0103: the mapping of Subject").tells("nosuchfilter").tells("docs/mapping.md");
     world.run(&["check"]).await.exits(1).says("FIX  salesforce    TL0103").says("nosuchfilter");
     assert!(world.tasks().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_says_that_a_person_must_look_at_a_dead_letter_and_what_was_in_the_way() {
+    let world = one_call().await;
+    let rule =
+        ValidationRule { field: "Subject".to_owned(), contains: "Voice".to_owned(), ..ValidationRule::default() };
+    world.set(|settings| settings.validation_rules = vec![rule]);
+    world.run_sync(&[]).await.exits(1);
+    let why = world.run(&["why", "one"]).await.exits(0);
+    why.says("so       a person must look: the record was refused; mend the cause, then `trunkline retry`");
+    why.says("why      TL0601");
+
+    let world = one_call().await;
+    world.set(|settings| settings.key_field.as_mut().expect("an org with the field").length = 20);
+    world.run_sync(&[]).await.exits(1);
+    let why = world.run(&["why", "one"]).await.exits(0);
+    why.says("so       a person must look: no record could be made of it; mend the cause, then `trunkline retry`");
+    why.says("why      TL0609");
 }
