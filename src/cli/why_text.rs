@@ -11,7 +11,7 @@ use super::why::{Account, DeliveryAccount};
 use crate::destinations::{Match, Verdict};
 use crate::model::Call;
 use crate::problem;
-use crate::store::RawRow;
+use crate::store::{AttemptRow, RawRow};
 
 pub fn account(account: &Account, zone: &TimeZone, output: &mut Output) -> io::Result<()> {
     output.line(format!("session {}", visible(&account.session_id)))?;
@@ -133,14 +133,11 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
     match row.state.as_str() {
         "delivered" => {
             let when = row.delivered_at_ms.map_or(String::new(), |at| format!(" at {}", shown(at, zone)));
-            let how = match (row.adopted, row.writes) {
-                (true, 0 | 1) => "an earlier Task was taken over, not doubled",
-                (true, _) => "an earlier Task was taken over and later updated",
-                (false, 0) => "the record was there already with this content",
-                (false, 1) => "written once",
-                (false, _) => "written, then updated by later revisions",
-            };
-            format!("record {record} holds revision {} of {revision}{when}: {how}", row.delivered_revision)
+            format!(
+                "record {record} holds revision {} of {revision}{when}: {}",
+                row.delivered_revision,
+                history(delivery)
+            )
         }
         "skipped" => "no record, by rule".to_owned(),
         "dead" => {
@@ -159,6 +156,26 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
             format!("due again after {} failed tries, from {}", row.attempts, shown(row.next_at_ms, zone))
         }
         _ => "due; the next `trunkline sync` or `trunkline retry` delivers it".to_owned(),
+    }
+}
+
+/// How a delivered record came to be what it is.
+fn history(delivery: &DeliveryAccount) -> &'static str {
+    let row = &delivery.row;
+    let answered = |attempt: &&AttemptRow| attempt.outcome == "delivered";
+    let answers = delivery.attempts_made.iter().filter(answered);
+    let of_this_revision = answers.clone().filter(|attempt| attempt.revision == row.delivered_revision).count();
+    let same_again = row.delivered_revision == 1 || of_this_revision >= row.writes as usize;
+    match (row.adopted, row.writes) {
+        (true, 0 | 1) => "an earlier Task was taken over, not doubled",
+        (true, _) => "an earlier Task was taken over and later updated",
+        (false, 0) => "the record was there already with this content",
+        (false, 1) if answers.count() == 0 => {
+            "written once; the answer was lost, and the record was found afterwards with this content"
+        }
+        (false, 1) => "written once",
+        (false, _) if same_again => "written, then written again on request",
+        (false, _) => "written, then updated by later revisions",
     }
 }
 

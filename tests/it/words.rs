@@ -1,12 +1,15 @@
 //! Promise: what the program says is what it does, in words that a person can act on.
 
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use trunkline::sim::salesforce::ValidationRule;
 
 use crate::support::binary::finish;
-use crate::support::session::session;
+use crate::support::network::{LateNetwork, Loss};
+use crate::support::session::{age, session};
 use crate::support::world::{DAY, KeyField, World};
 
 /// A day with one call, of Ada, whom the org knows.
@@ -96,4 +99,34 @@ async fn why_says_that_a_person_must_look_at_a_dead_letter_and_what_was_in_the_w
     let why = world.run(&["why", "one"]).await.exits(0);
     why.says("so       a person must look: no record could be made of it; mend the cause, then `trunkline retry`");
     why.says("why      TL0609");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_tells_a_second_writing_on_request_from_an_update_by_a_later_revision() {
+    let world = one_call().await;
+    world.run_sync(&[]).await.exits(0);
+    world.run(&["why", "one"]).await.says(": written once");
+    world.run(&["retry", "one", "--recreate"]).await.exits(0);
+    world.run(&["why", "one"]).await.says("holds revision 1 of 1").says(": written, then written again on request");
+
+    let changed = world.put("one.json", &session("one", "ada@example.com", "2026-11-20T09:00:00", 90));
+    age(&changed, Duration::ZERO);
+    world.run_sync(&[]).await.exits(0).says("1 updated");
+    world.run(&["why", "one"]).await.says("holds revision 2 of 2").says(": written, then updated by later revisions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_says_that_an_answer_was_lost_when_a_process_was_killed_before_it_came() {
+    let world = Arc::new(one_call().await);
+    let network = Arc::new(LateNetwork::new(world.clock.clone(), Loss::Silence, 1, Duration::ZERO));
+    let (runs, over) = (world.clone(), network.clone());
+    let killed = tokio::spawn(async move { runs.sync_over(over).await });
+    network.lost.notified().await;
+    killed.abort();
+    assert!(killed.await.is_err_and(|error| error.is_cancelled()), "the process was to be killed");
+    network.deliver_late(true).await;
+
+    world.run_sync(&[]).await.exits(0).says("1 delivered");
+    let why = world.run(&["why", "one"]).await.exits(0);
+    why.says(": written once; the answer was lost, and the record was found afterwards with this content");
 }
