@@ -169,6 +169,9 @@ pub trait Destination: Send + Sync {
     /// matches again before it repeats. Answers the new person, or the existing one that the remote takes it for.
     async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome>;
 
+    /// What `create_person` would make of `call`: the object and its fields; pure. `None` if it lacks what that takes.
+    fn new_person(&self, call: &RedactedCall) -> Option<(String, Record)>;
+
     /// Whether `create_person` is configured.
     fn creates_people(&self) -> bool;
 

@@ -62,6 +62,8 @@ pub struct Sketch {
 /// Takes what would be sent instead of the destination.
 pub trait Preview: Send + Sync {
     fn record(&self, call: &RedactedCall, decision: &Match, sketch: Sketch);
+    /// Nobody matches: a person of this object with these fields would be made, and the record put on them.
+    fn person(&self, call: &RedactedCall, decision: &Match, object: String, record: Record);
     fn skipped(&self, call: &RedactedCall, decision: &Match, problem: &Problem);
     fn refused(&self, call: &RedactedCall, problem: &Problem);
 }

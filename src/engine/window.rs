@@ -75,7 +75,10 @@ impl Dispatcher<'_> {
                 (_, Some((object, id))) => {
                     matched.push(Matched { claimed: one, decision, person: Person { object, id } });
                 }
-                (Verdict::NoMatch, None) if self.destination.creates_people() && self.preview.is_none() => {
+                (Verdict::NoMatch, None) if self.destination.creates_people() && self.preview.is_some() => {
+                    done.push(self.sketch_person(&one, &decision));
+                }
+                (Verdict::NoMatch, None) if self.destination.creates_people() => {
                     match self.create_person(&one).await? {
                         Ok((decision, person)) => matched.push(Matched { claimed: one, decision, person }),
                         Err(settlement) => done.push(*settlement),
@@ -96,6 +99,17 @@ impl Dispatcher<'_> {
         *self.summary.skipped.entry(problem.code.0.to_owned()).or_default() += 1;
         let change = Change::Skipped { problem: StoredProblem::from(&problem), match_json: to_json(decision) };
         settlement(one, change, None)
+    }
+
+    /// Shows the person that would be made.
+    fn sketch_person(&mut self, one: &Claimed, decision: &Match) -> Settlement {
+        match (self.preview, self.destination.new_person(&one.call)) {
+            (Some(preview), Some((object, record))) => {
+                preview.person(&one.call, decision, object, record);
+                again(one, i64::MAX / 2, None)
+            }
+            _ => self.skip(one, decision),
+        }
     }
 
     /// Makes a person, one process and one call at a time for each address; the match is asked again first.

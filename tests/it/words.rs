@@ -130,3 +130,19 @@ async fn why_says_that_an_answer_was_lost_when_a_process_was_killed_before_it_ca
     let why = world.run(&["why", "one"]).await.exits(0);
     why.says(": written once; the answer was lost, and the record was found afterwards with this content");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_the_lead_that_would_be_made_once_for_each_caller() {
+    let world = World::new(KeyField::There).await.configure("[salesforce]\nno_match = \"create_lead\"");
+    for (id, email) in [("one", "new@example.com"), ("two", "New@Example.com")] {
+        world.put(&format!("{id}.json"), &session(id, email, "2026-11-20T09:00:00", 60));
+    }
+    let shown = world.run_sync(&["--dry-run"]).await.exits(0);
+    shown.says("create lead session one").says("this lead is made").says("Email: new@example.com");
+    shown.says("create session two").says("goes on the lead of an earlier call");
+    assert!(!shown.stdout.contains("skip"), "{}", shown.stdout);
+    assert!(world.org.records("Lead").is_empty());
+
+    world.run_sync(&[]).await.exits(0).says("2 delivered");
+    assert_eq!(world.org.records("Lead").len(), 1);
+}
