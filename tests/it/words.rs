@@ -146,3 +146,13 @@ async fn a_dry_run_shows_the_lead_that_would_be_made_once_for_each_caller() {
     world.run_sync(&[]).await.exits(0).says("2 delivered");
     assert_eq!(world.org.records("Lead").len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_writes_the_list_of_calls_without_a_person_too() {
+    let world = one_call().await;
+    world.put("two.json", &session("two", "new@example.com", "2026-11-20T10:00:00", 60));
+    world.run_sync(&["--dry-run", "--unmatched-csv", "z.csv"]).await.exits(0).tells("are in z.csv");
+    let rows = std::fs::read_to_string(world.path("z.csv")).expect("the list");
+    assert_eq!(rows.lines().nth(1), Some("two,2026-11-20,new@example.com,,without a match,"), "{rows}");
+    assert_eq!(rows.lines().count(), 2, "{rows}");
+}
