@@ -140,8 +140,17 @@ pub enum Outcome {
 pub struct Readiness {
     /// Whether the remote system itself refuses a second record with the same identity.
     pub unique_key: bool,
+    /// If it does not: why, and how to mend it.
+    pub key_advice: Option<Advice>,
     /// Things a person should know but that stop nothing.
     pub warnings: Vec<String>,
+}
+
+/// What is not as it could be, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    pub what: String,
+    pub help: String,
 }
 
 /// A remote system that takes records of calls.

@@ -117,7 +117,7 @@ impl<'a> Dispatcher<'a> {
             destination,
             limits,
             preview,
-            readiness: Readiness { unique_key: false, warnings: Vec::new() },
+            readiness: Readiness { unique_key: false, key_advice: None, warnings: Vec::new() },
             summary: DeliverySummary::default(),
             adoptable: HashMap::new(),
             lanes: limits.lanes.max(1),
@@ -141,8 +141,9 @@ impl<'a> Dispatcher<'a> {
         loop {
             match self.destination.prepare().await {
                 Ok(readiness) => {
-                    for warning in &readiness.warnings {
-                        self.engine.progress.event(Event::Warning(warning.clone()));
+                    let advice = readiness.key_advice.iter().map(|advice| format!("{}; {}", advice.what, advice.help));
+                    for warning in advice.chain(readiness.warnings.iter().cloned()) {
+                        self.engine.progress.event(Event::Warning(warning));
                     }
                     self.readiness = readiness;
                     if self.preview.is_none() {

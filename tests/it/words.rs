@@ -156,3 +156,19 @@ async fn a_dry_run_writes_the_list_of_calls_without_a_person_too() {
     assert_eq!(rows.lines().nth(1), Some("two,2026-11-20,new@example.com,,without a match,"), "{rows}");
     assert_eq!(rows.lines().count(), 2, "{rows}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_is_wrong_with_the_key_field_and_how_to_mend_it() {
+    let world = one_call().await;
+    let source = world.source();
+    let check = async || world.run(&["check", "--source", &source]).await.exits(0);
+    check().await.says("ok   key field     External ID and Unique");
+    world.set(|settings| settings.key_field.as_mut().expect("an org with the field").unique = false);
+    let told = check().await;
+    told.says("note key field     Call_Key__c is there, but it is not Unique").says("tick External ID and Unique");
+    assert_eq!(told.stdout.matches("Call_Key__c is").count(), 1, "{}", told.stdout);
+    world.run_sync(&[]).await.exits(0).tells("warning: Call_Key__c is there, but it is not Unique");
+
+    world.set(|settings| settings.key_field = None);
+    check().await.says("note key field     Call_Key__c is missing or not visible").says("deploy the package");
+}
