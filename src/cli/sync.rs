@@ -13,6 +13,9 @@ use crate::engine::{Days, Progress, RunSummary};
 use crate::problem::{self, CONFIG_CONTRADICTION, Problem, STORE_UNUSABLE};
 use crate::store::sqlite::SqliteStore;
 
+/// What a sync says that had nothing to do.
+pub const NOTHING: &str = "no files found and nothing due";
+
 #[derive(Args)]
 pub struct Arguments {
     /// Where the session exports are: s3://bucket/prefix/ or file:///folder/.
@@ -45,7 +48,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let summary = run.run(days, None).await?;
     drop(run);
     unmatched(&store, days, arguments.unmatched_csv.as_deref(), output).await?;
-    tell(context, &summary, output)
+    tell(context, &summary, NOTHING, output)
 }
 
 async fn unmatched(store: &SqliteStore, days: Days, path: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
@@ -72,12 +75,12 @@ fn days(context: &Context, arguments: &Arguments, settings: &Settings) -> Result
     Ok(Days { from, to })
 }
 
-/// Ends a run: the sentence on stdout, whatever needs a person on stderr.
-pub fn tell(context: &Context, summary: &RunSummary, output: &mut Output) -> Result<Exit, Failure> {
+/// Ends a run: the sentence on stdout (`nothing` if there was nothing to do), whatever needs a person on stderr.
+pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut Output) -> Result<Exit, Failure> {
     if context.global.json {
         output.json(summary)?;
     } else {
-        output.line(summary.sentence())?;
+        output.line(summary.sentence(nothing))?;
     }
     for (url, why) in &summary.intake.quarantine {
         output.say(format!("quarantine: {url}\n  {why}"));

@@ -172,3 +172,15 @@ async fn check_says_what_is_wrong_with_the_key_field_and_how_to_mend_it() {
     world.set(|settings| settings.key_field = None);
     check().await.says("note key field     Call_Key__c is missing or not visible").says("deploy the package");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_with_nothing_to_do_says_so_and_why() {
+    let world = one_call().await;
+    world.run_sync(&[]).await.exits(0);
+    let idle = world.run(&["retry"]).await.exits(0);
+    assert_eq!(idle.stdout, "nothing is due\n");
+    let named = world.run(&["retry", "one"]).await.exits(0);
+    named.tells("one is delivered already, as record 00T").tells("trunkline retry one --recreate");
+    assert_eq!(named.stdout, "nothing is due\n");
+    world.run(&["retry", "--quarantine", "--source", &world.source()]).await.exits(0).says("no file is in quarantine");
+}
