@@ -10,7 +10,7 @@ use trunkline::sim::salesforce::ValidationRule;
 use crate::support::binary::finish;
 use crate::support::network::{LateNetwork, Loss};
 use crate::support::session::{age, session};
-use crate::support::world::{DAY, KeyField, World};
+use crate::support::world::{DAY, KeyField, World, names_in};
 
 /// A day with one call, of Ada, whom the org knows.
 async fn one_call() -> World {
@@ -183,4 +183,18 @@ async fn a_retry_with_nothing_to_do_says_so_and_why() {
     named.tells("one is delivered already, as record 00T").tells("trunkline retry one --recreate");
     assert_eq!(named.stdout, "nothing is due\n");
     world.run(&["retry", "--quarantine", "--source", &world.source()]).await.exits(0).says("no file is in quarantine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_has_ended_leaves_the_ledger_as_one_file() {
+    let world = one_call().await;
+    world.run_sync(&["--unmatched-csv", "z.csv"]).await.exits(0);
+    for command in
+        [&["why", "one"][..], &["retry"], &["report"], &["check"], &["sync", "--dry-run", "--source", &world.source()]]
+    {
+        world.run(command).await;
+        let left: Vec<String> =
+            names_in(world.folder.path()).into_iter().filter(|name| name.contains("calls")).collect();
+        assert_eq!(left, ["calls.db"], "{command:?}");
+    }
 }
