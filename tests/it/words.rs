@@ -1,5 +1,6 @@
 //! Promise: what the program says is what it does, in words that a person can act on.
 
+use std::io::Read;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use trunkline::sim::salesforce::ValidationRule;
 
-use crate::support::binary::finish;
+use crate::support::binary::{finish, wait};
 use crate::support::network::{LateNetwork, Loss};
 use crate::support::session::{age, session};
 use crate::support::world::{DAY, KeyField, World, names_in};
@@ -196,5 +197,18 @@ async fn a_command_that_has_ended_leaves_the_ledger_as_one_file() {
         let left: Vec<String> =
             names_in(world.folder.path()).into_iter().filter(|name| name.contains("calls")).collect();
         assert_eq!(left, ["calls.db"], "{command:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_who_leaves_ends_nothing_and_is_told_nothing() {
+    let world = one_call().await;
+    world.run_sync(&[]).await.exits(0);
+    for arguments in [&["why", "one", "--json"][..], &["why", "one"], &["calls"], &["explain"], &["report"]] {
+        let mut child = world.command(arguments).spawn().expect("the program starts");
+        drop(child.stdout.take());
+        let mut words = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut words).expect("text");
+        assert_eq!((wait(child).await, words.as_str()), (Some(0), ""), "{arguments:?}");
     }
 }
