@@ -121,35 +121,67 @@ impl std::error::Error for Problem {}
 
 /// Longest remote text that is kept, in characters.
 pub const REMOTE_TEXT_MAX: usize = 500;
+/// Fewer digits than this are no phone number.
+const PHONE_DIGITS_MIN: usize = 7;
 
-/// Makes text that came from elsewhere fit for a log, an error or the ledger: e-mail addresses and long digit runs are
-/// masked, control characters become blanks, and it is cut at [`REMOTE_TEXT_MAX`].
+/// Makes text that came from elsewhere fit for a log, an error or the ledger: e-mail addresses and what can be a phone
+/// number are masked, also one written over several words; control characters become blanks, and it is cut at
+/// [`REMOTE_TEXT_MAX`]. Addresses of hosts stay.
 pub fn scrub(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(REMOTE_TEXT_MAX));
-    for (index, word) in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).enumerate()
-    {
-        if index > 0 {
-            out.push(' ');
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    // Numbers next to each other, which together can be one phone number.
+    let mut numbers: Vec<&str> = Vec::new();
+    for word in words {
+        if out.len() > 4 * REMOTE_TEXT_MAX || numbers.len() > REMOTE_TEXT_MAX {
+            break;
         }
-        push_scrubbed(&mut out, word);
-        if out.chars().count() > REMOTE_TEXT_MAX {
-            let cut: String = out.chars().take(REMOTE_TEXT_MAX).collect();
-            return cut + "…";
+        let goes_on = !numbers.is_empty() && word.chars().all(is_between_digits);
+        if goes_on || is_number(word) {
+            numbers.push(word);
+            continue;
         }
+        push_numbers(&mut out, &mut numbers);
+        push(&mut out, if word.contains('@') { "[e-mail]" } else { word });
     }
-    out
+    push_numbers(&mut out, &mut numbers);
+    match out.char_indices().nth(REMOTE_TEXT_MAX) {
+        Some((end, _)) => format!("{}…", &out[..end]),
+        None => out,
+    }
 }
 
-fn push_scrubbed(out: &mut String, word: &str) {
-    if word.contains('@') {
-        out.push_str("[e-mail]");
-        return;
+/// Digits and what people write between them, and no host's address.
+fn is_number(word: &str) -> bool {
+    let has_digit = word.contains(|c: char| c.is_ascii_digit());
+    let number_like = |c: char| c.is_ascii_digit() || is_between_digits(c);
+    has_digit && word.trim_start_matches("tel:").chars().all(number_like) && !is_host(word)
+}
+
+fn is_between_digits(c: char) -> bool {
+    "+-().,;:/\"'–‑".contains(c)
+}
+
+/// An IP address, with or without a port.
+fn is_host(word: &str) -> bool {
+    let bare = word.trim_matches(|c: char| ".,;:()\"'".contains(c));
+    bare.parse::<std::net::IpAddr>().is_ok() || bare.parse::<std::net::SocketAddr>().is_ok()
+}
+
+/// Masks the numbers if they are long enough together, and empties the list.
+fn push_numbers(out: &mut String, numbers: &mut Vec<&str>) {
+    let digits = numbers.iter().flat_map(|word| word.chars()).filter(char::is_ascii_digit).count();
+    if digits >= PHONE_DIGITS_MIN {
+        push(out, "[number]");
+    } else {
+        numbers.iter().for_each(|word| push(out, word));
     }
-    let digits = word.chars().filter(char::is_ascii_digit).count();
-    let phone_like = |c: char| c.is_ascii_digit() || "+-().,;:/".contains(c);
-    if digits >= 7 && word.chars().all(phone_like) {
-        out.push_str("[number]");
-        return;
+    numbers.clear();
+}
+
+fn push(out: &mut String, word: &str) {
+    if !out.is_empty() {
+        out.push(' ');
     }
     out.push_str(word);
 }
@@ -163,11 +195,26 @@ mod tests {
         let check = |input: &str, expected: &str| assert_eq!(scrub(input), expected);
         check("Email: invalid email address: ada@example.com", "Email: invalid email address: [e-mail]");
         check("call +1-202-555-0123 now", "call [number] now");
+        check("call (202) 555-0123, please", "call [number] please");
+        check("call +1 202 555 0123.", "call [number]");
+        check("tel:+12025550123 or \"2025550123\"", "[number] or [number]");
+        check("202–555–0123", "[number]");
+        check("+1 - 202 / 555 - 0123 - now", "[number] now");
+        check("(ada@example.com), <ada@example.com>; ada@example.com.", "[e-mail] [e-mail] [e-mail]");
+        check("{\"email\":\"ada@example.com\",\"phone\":\"2025550123\"}", "[e-mail]");
         check("a\u{1b}[31mb\r\nc", "a [31mb c");
         check(
             "duplicates value on record with id: 00Txx000000Qr7ZEAS",
             "duplicates value on record with id: 00Txx000000Qr7ZEAS",
         );
+        check("no answer from 127.0.0.1:18080: connection closed", "no answer from 127.0.0.1:18080: connection closed");
+        check(
+            "no connection to 203.0.113.254, [2001:db8::1]:443 (10.0.0.1)",
+            "no connection to 203.0.113.254, [2001:db8::1]:443 (10.0.0.1)",
+        );
+        check("503 198.51.100.17:18080 2025550123", "503 198.51.100.17:18080 [number]");
+        check("line 40 column 7 of 15,000", "line 40 column 7 of 15,000");
+        check("no route to 1.2.3", "no route to 1.2.3");
         assert_eq!(scrub(&"word ".repeat(1000)).chars().count(), REMOTE_TEXT_MAX + 1);
     }
 

@@ -140,17 +140,9 @@ async fn salesforce(destination: &Arc<dyn Destination>) -> Vec<(&'static str, St
             for warning in readiness.warnings {
                 steps.push(("org", Step::Warn(warning, String::new())));
             }
-            steps.push(if readiness.unique_key {
-                ("key field", Step::Fine("External ID and Unique: the org itself refuses doubles".to_owned()))
-            } else {
-                (
-                    "key field",
-                    Step::Warn(
-                        "the org has none: calls are told apart by CallObject, the ledger and a look-up".to_owned(),
-                        "optional: deploy salesforce/ so that the org itself refuses doubles".to_owned(),
-                    ),
-                )
-            });
+            let fine = || Step::Fine("External ID and Unique: the org itself refuses doubles".to_owned());
+            let key_field = readiness.key_advice.map_or_else(fine, |advice| Step::Warn(advice.what, advice.help));
+            steps.push(("key field", key_field));
             let usage = destination.usage();
             if let (Some(used), Some(max)) = (usage.remote_used, usage.remote_max) {
                 steps.push(("api usage", Step::Fine(format!("{used} of {max} requests in the last 24 hours"))));

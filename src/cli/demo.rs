@@ -61,7 +61,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         output.json(&serde_json::json!({ "summary": summary, "tasks": org.records("Task") }))?;
     } else {
         show(&org, output)?;
-        output.line(format!("{} (of {} files)", summary.sentence(), summary.intake.files))?;
+        output.line(format!("{} (of {} files)", summary.sentence(sync::NOTHING), summary.intake.files))?;
     }
     let page = dir.join("org.html");
     std::fs::write(&page, org.page_html()).map_err(|error| broken(&error))?;

@@ -18,7 +18,7 @@ impl Output {
     /// The process's own streams.
     pub fn standard() -> Output {
         Output {
-            data: Box::new(io::stdout()),
+            data: Box::new(UntilClosed { inner: io::stdout(), is_closed: false }),
             words: Box::new(io::stderr()),
             terminal: io::stderr().is_terminal() && io::stdout().is_terminal(),
         }
@@ -67,6 +67,43 @@ impl Output {
     }
 }
 
+/// A stream whose reader may leave (`trunkline why rm_1 | head -1`): what comes after that is dropped, and the command ends
+/// as it would have.
+struct UntilClosed<W> {
+    inner: W,
+    is_closed: bool,
+}
+
+impl<W> UntilClosed<W> {
+    fn unless_closed<T>(&mut self, result: io::Result<T>, then: T) -> io::Result<T> {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_closed = true;
+                Ok(then)
+            }
+            other => other,
+        }
+    }
+}
+
+impl<W: Write> Write for UntilClosed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_closed {
+            return Ok(bytes.len());
+        }
+        let result = self.inner.write(bytes);
+        self.unless_closed(result, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.is_closed {
+            return Ok(());
+        }
+        let result = self.inner.flush();
+        self.unless_closed(result, ())
+    }
+}
+
 /// Text from elsewhere, made harmless for a terminal: control characters are shown, not obeyed.
 pub fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -75,4 +112,35 @@ pub fn visible(text: &str) -> String {
 /// Like [`visible`], but line ends stay.
 pub fn visible_lines(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that ends with this error.
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_leaves_is_no_error_and_a_full_disk_is() {
+        let check = |kind: io::ErrorKind, fine: bool| {
+            let data = Box::new(UntilClosed { inner: Broken(kind), is_closed: false });
+            let mut output = Output { data, words: Box::new(io::sink()), terminal: false };
+            assert_eq!(output.line("one").is_ok(), fine, "{kind}");
+            assert_eq!(output.json(&["two"]).is_ok(), fine, "{kind}");
+            assert_eq!(output.table(&["three"], vec![vec!["3".to_owned()]]).is_ok(), fine, "{kind}");
+        };
+        check(io::ErrorKind::BrokenPipe, true);
+        check(io::ErrorKind::StorageFull, false);
+    }
 }

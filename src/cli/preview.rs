@@ -1,12 +1,14 @@
 //! What a dry run shows: every record as it would be written.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use serde::Serialize;
 
 use super::output::{Output, visible_lines};
-use crate::destinations::{Mapped, Match, Operation, Person, Record, Verdict};
-use crate::engine::Preview;
+use crate::destinations::{Match, Person, Record, Verdict};
+use crate::engine::{Preview, Sketch};
 use crate::problem::Problem;
 use crate::redact::RedactedCall;
 
@@ -22,13 +24,15 @@ pub struct Shown {
 #[derive(Default)]
 struct State {
     rows: Vec<Row>,
+    /// Of people who would be made, in small letters: a second call of the same one makes no second person.
+    made: BTreeSet<String>,
     unshown: u64,
 }
 
 #[derive(Serialize)]
 struct Row {
     session_id: String,
-    operation: &'static str,
+    operation: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     person: Option<Person>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,24 +96,43 @@ fn print_row(row: &Row, output: &mut Output) -> std::io::Result<()> {
 }
 
 impl Preview for Shown {
-    fn record(&self, call: &RedactedCall, decision: &Match, operation: &Operation, mapped: &Mapped) {
-        let (operation, record) = match operation {
-            Operation::Create => ("create", &mapped.create),
-            Operation::Update { .. } => ("update", &mapped.update),
-        };
+    fn record(&self, call: &RedactedCall, decision: &Match, sketch: Sketch) {
         let person = match &decision.verdict {
             Verdict::Found(person) => Some(person.clone()),
             _ => None,
         };
         self.push(Row {
             session_id: call.call().source_id.clone(),
-            operation,
+            operation: sketch.operation.into(),
             person,
             rule: Some(decision.rule.clone()),
-            object: Some(mapped.object.clone()),
-            record: Some(record.clone()),
-            notes: mapped.notes.clone(),
+            object: Some(sketch.object),
+            record: Some(sketch.record),
+            notes: sketch.notes,
             reason: None,
+        });
+    }
+
+    fn person(&self, call: &RedactedCall, decision: &Match, object: String, record: Record) {
+        let address = call.call().caller.email.as_deref().unwrap_or_default().trim().to_lowercase();
+        let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_new = state.made.insert(address);
+        drop(state);
+        let noun = object.to_lowercase();
+        let reason = if is_new {
+            format!("nobody in the CRM has the e-mail address: this {noun} is made, and the call's record put on it")
+        } else {
+            format!("nobody in the CRM has the e-mail address: the record goes on the {noun} of an earlier call")
+        };
+        self.push(Row {
+            session_id: call.call().source_id.clone(),
+            operation: if is_new { format!("create {noun}").into() } else { "create".into() },
+            person: None,
+            rule: Some(decision.rule.clone()),
+            object: is_new.then_some(object),
+            record: is_new.then_some(record),
+            notes: Vec::new(),
+            reason: Some(reason),
         });
     }
 
@@ -125,7 +148,7 @@ impl Preview for Shown {
 fn without_record(call: &RedactedCall, operation: &'static str, problem: &Problem) -> Row {
     Row {
         session_id: call.call().source_id.clone(),
-        operation,
+        operation: operation.into(),
         person: None,
         rule: None,
         object: None,

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
 use crate::engine::{IntakeSummary, RunSummary, dispatch, reread};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
-use crate::store::{DeliveryStore, ReadStore, Rearm};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{DeliveryFilter, DeliveryStore, ReadStore, Rearm};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -70,14 +72,15 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let summary = RunSummary { intake, delivery, requests, took_ms: ended_ms - started_ms, stopped };
     let json = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
     store.end_run(run_id, &json, ended_ms).await?;
-    sync::tell(context, &summary, output)
+    let nothing = if arguments.quarantine { "no file is in quarantine, and nothing is due" } else { "nothing is due" };
+    sync::tell(context, &summary, nothing, output)
 }
 
 async fn rearm(
     context: &Context,
     arguments: &Arguments,
     settings: &crate::config::Settings,
-    store: &crate::store::sqlite::SqliteStore,
+    store: &SqliteStore,
     destination: &str,
     output: &mut Output,
 ) -> Result<usize, Failure> {
@@ -109,7 +112,33 @@ async fn rearm(
         }
         which.keys = Some(keys);
     }
-    Ok(store.rearm(destination, &which, context.clock.now_ms()).await?)
+    let count = store.rearm(destination, &which, context.clock.now_ms()).await?;
+    for key in which.keys.iter().flatten().filter(|_| !arguments.recreate) {
+        tell_delivered(store, key, destination, output).await?;
+    }
+    Ok(count)
+}
+
+/// Says why a call that was named is not due again.
+async fn tell_delivered(
+    store: &SqliteStore,
+    key: &CallKey,
+    destination: &str,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let filter = DeliveryFilter {
+        destination: Some(destination.to_owned()),
+        states: vec!["delivered".to_owned()],
+        call_key: Some(key.as_str().to_owned()),
+        ..DeliveryFilter::default()
+    };
+    for row in store.deliveries(&filter).await? {
+        let (id, record) = (visible(&row.source_id), row.remote_id.as_deref().unwrap_or("?"));
+        output
+            .say(format!("{id} is delivered already, as record {record}. To write it again, or to make a new record"));
+        output.say(format!("where that one was deleted: trunkline retry {id} --recreate"));
+    }
+    Ok(())
 }
 
 fn add(mut sum: IntakeSummary, other: IntakeSummary) -> IntakeSummary {

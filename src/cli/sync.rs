@@ -1,6 +1,6 @@
 //! `trunkline sync`: the nightly run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,6 +12,9 @@ use crate::config::Settings;
 use crate::engine::{Days, Progress, RunSummary};
 use crate::problem::{self, CONFIG_CONTRADICTION, Problem, STORE_UNUSABLE};
 use crate::store::sqlite::SqliteStore;
+
+/// What a sync says that had nothing to do.
+pub const NOTHING: &str = "no files found and nothing due";
 
 #[derive(Args)]
 pub struct Arguments {
@@ -37,7 +40,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let days = days(context, &arguments, &settings)?;
     context.stop_on_signals();
     if arguments.dry_run {
-        return dry_run(context, &settings, days, output).await;
+        return dry_run(context, &settings, days, arguments.unmatched_csv.as_deref(), output).await;
     }
     let progress = progress(output);
     let ends = context.ends(&settings)?;
@@ -45,11 +48,16 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let run = context.sync_run(&settings, ends, Arc::clone(&store), progress);
     let summary = run.run(days, None).await?;
     drop(run);
-    if let Some(path) = &arguments.unmatched_csv {
-        let rows = list::unmatched_csv(store.as_ref(), days, path).await?;
+    unmatched(&store, days, arguments.unmatched_csv.as_deref(), output).await?;
+    tell(context, &summary, NOTHING, output)
+}
+
+async fn unmatched(store: &SqliteStore, days: Days, path: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
+    if let Some(path) = path {
+        let rows = list::unmatched_csv(store, days, path).await?;
         output.say(format!("{rows} calls without a person are in {}", path.display()));
     }
-    tell(context, &summary, output)
+    Ok(())
 }
 
 pub fn progress(output: &Output) -> Arc<dyn Progress> {
@@ -68,12 +76,12 @@ fn days(context: &Context, arguments: &Arguments, settings: &Settings) -> Result
     Ok(Days { from, to })
 }
 
-/// Ends a run: the sentence on stdout, whatever needs a person on stderr.
-pub fn tell(context: &Context, summary: &RunSummary, output: &mut Output) -> Result<Exit, Failure> {
+/// Ends a run: the sentence on stdout (`nothing` if there was nothing to do), whatever needs a person on stderr.
+pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut Output) -> Result<Exit, Failure> {
     if context.global.json {
         output.json(summary)?;
     } else {
-        output.line(summary.sentence())?;
+        output.line(summary.sentence(nothing))?;
     }
     for (url, why) in &summary.intake.quarantine {
         output.say(format!("quarantine: {url}\n  {why}"));
@@ -125,7 +133,13 @@ fn exit(summary: &RunSummary) -> Exit {
 }
 
 /// Works on a copy of the ledger, so that nothing of it stays behind.
-async fn dry_run(context: &Context, settings: &Settings, days: Days, output: &mut Output) -> Result<Exit, Failure> {
+async fn dry_run(
+    context: &Context,
+    settings: &Settings,
+    days: Days,
+    unmatched_csv: Option<&Path>,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
     let folder = tempfile::tempdir().map_err(|error| {
         Problem::new(STORE_UNUSABLE, format!("no temporary folder: {error}"), "set TMPDIR to a writable folder")
     })?;
@@ -139,6 +153,7 @@ async fn dry_run(context: &Context, settings: &Settings, days: Days, output: &mu
     let summary = run.run(days, Some(&shown)).await?;
     drop(run);
     shown.print(output)?;
+    unmatched(&store, days, unmatched_csv, output).await?;
     output.say("dry run: nothing was sent and nothing was remembered");
     for (url, why) in &summary.intake.quarantine {
         output.say(format!("quarantine: {url}\n  {why}"));

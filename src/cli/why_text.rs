@@ -10,7 +10,8 @@ use super::time::shown;
 use super::why::{Account, DeliveryAccount};
 use crate::destinations::{Match, Verdict};
 use crate::model::Call;
-use crate::store::RawRow;
+use crate::problem;
+use crate::store::{AttemptRow, RawRow};
 
 pub fn account(account: &Account, zone: &TimeZone, output: &mut Output) -> io::Result<()> {
     output.line(format!("session {}", visible(&account.session_id)))?;
@@ -132,19 +133,21 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
     match row.state.as_str() {
         "delivered" => {
             let when = row.delivered_at_ms.map_or(String::new(), |at| format!(" at {}", shown(at, zone)));
-            let how = match (row.adopted, row.writes) {
-                (true, 0 | 1) => "an earlier Task was taken over, not doubled",
-                (true, _) => "an earlier Task was taken over and later updated",
-                (false, 0) => "the record was there already with this content",
-                (false, 1) => "written once",
-                (false, _) => "written, then updated by later revisions",
-            };
-            format!("record {record} holds revision {} of {revision}{when}: {how}", row.delivered_revision)
+            format!(
+                "record {record} holds revision {} of {revision}{when}: {}",
+                row.delivered_revision,
+                history(delivery)
+            )
         }
         "skipped" => "no record, by rule".to_owned(),
         "dead" => {
-            "no person can be spared: the destination refuses this record; mend the cause, then `trunkline retry`"
-                .to_owned()
+            let code = row.problem.as_ref().map_or("", |problem| problem.code.as_str());
+            let what = match code {
+                code if code == problem::MAPPING_FAILED.0 => "no record could be made of it",
+                code if code.starts_with("TL07") => "every try failed",
+                _ => "the record was refused",
+            };
+            format!("a person must look: {what}; mend the cause, then `trunkline retry`")
         }
         "held" => "waits: the destination is held for all calls until somebody mends the cause below".to_owned(),
         "unknown" => "sent, but no usable answer came back; it is looked up before anything is sent again".to_owned(),
@@ -153,6 +156,26 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
             format!("due again after {} failed tries, from {}", row.attempts, shown(row.next_at_ms, zone))
         }
         _ => "due; the next `trunkline sync` or `trunkline retry` delivers it".to_owned(),
+    }
+}
+
+/// How a delivered record came to be what it is.
+fn history(delivery: &DeliveryAccount) -> &'static str {
+    let row = &delivery.row;
+    let answered = |attempt: &&AttemptRow| attempt.outcome == "delivered";
+    let answers = delivery.attempts_made.iter().filter(answered);
+    let of_this_revision = answers.clone().filter(|attempt| attempt.revision == row.delivered_revision).count();
+    let same_again = row.delivered_revision == 1 || of_this_revision >= row.writes as usize;
+    match (row.adopted, row.writes) {
+        (true, 0 | 1) => "an earlier Task was taken over, not doubled",
+        (true, _) => "an earlier Task was taken over and later updated",
+        (false, 0) => "the record was there already with this content",
+        (false, 1) if answers.count() == 0 => {
+            "written once; the answer was lost, and the record was found afterwards with this content"
+        }
+        (false, 1) => "written once",
+        (false, _) if same_again => "written, then written again on request",
+        (false, _) => "written, then updated by later revisions",
     }
 }
 

@@ -78,7 +78,7 @@ pub fn settings(file: ConfigFile, environment: Environment, flags: Overrides) ->
     let delivery = file.delivery;
     let default = DispatchLimits::default();
     let dispatch = DispatchLimits {
-        lanes: usize::from(between("delivery.requests_in_flight", delivery.requests_in_flight.unwrap_or(4), 1, 25)?),
+        lanes: usize::from(between("delivery.requests_in_flight", delivery.requests_in_flight.unwrap_or(5), 1, 25)?),
         patience: delivery.patience_s.map_or(default.patience, |s| Duration::from_secs(s.into())),
         settle: delivery.settle_s.map_or(default.settle, |s| Duration::from_secs(s.into())),
         attempts_max: between("delivery.attempts_max", delivery.attempts_max.unwrap_or(default.attempts_max), 1, 1000)?,

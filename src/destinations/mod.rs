@@ -140,8 +140,17 @@ pub enum Outcome {
 pub struct Readiness {
     /// Whether the remote system itself refuses a second record with the same identity.
     pub unique_key: bool,
+    /// If it does not: why, and how to mend it.
+    pub key_advice: Option<Advice>,
     /// Things a person should know but that stop nothing.
     pub warnings: Vec<String>,
+}
+
+/// What is not as it could be, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    pub what: String,
+    pub help: String,
 }
 
 /// A remote system that takes records of calls.
@@ -168,6 +177,9 @@ pub trait Destination: Send + Sync {
     /// Makes a person for a call that matched nobody, where configured. The engine serialises this per e-mail address and
     /// matches again before it repeats. Answers the new person, or the existing one that the remote takes it for.
     async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome>;
+
+    /// What `create_person` would make of `call`: the object and its fields; pure. `None` if it lacks what that takes.
+    fn new_person(&self, call: &RedactedCall) -> Option<(String, Record)>;
 
     /// Whether `create_person` is configured.
     fn creates_people(&self) -> bool;

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 
 use super::outcome::later;
 use super::{DeliverySummary, Engine, Event, backoff};
-use crate::destinations::{Destination, Existing, Mapped, Match, Operation, Outcome, Readiness};
+use crate::destinations::{Destination, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
 use crate::store::{Parts, StoreError, StoredProblem};
@@ -39,7 +39,7 @@ impl Default for DispatchLimits {
     fn default() -> DispatchLimits {
         DispatchLimits {
             window: 1000,
-            lanes: 4,
+            lanes: 5,
             lease: Duration::from_secs(600),
             write: Duration::from_secs(150),
             settle: super::outcome::SETTLE_DEFAULT,
@@ -49,9 +49,21 @@ impl Default for DispatchLimits {
     }
 }
 
+/// One record as it would be sent.
+pub struct Sketch {
+    /// `create`, `update` or `adopt`.
+    pub operation: &'static str,
+    pub object: String,
+    pub record: Record,
+    /// What was cut or left out.
+    pub notes: Vec<String>,
+}
+
 /// Takes what would be sent instead of the destination.
 pub trait Preview: Send + Sync {
-    fn record(&self, call: &RedactedCall, decision: &Match, operation: &Operation, mapped: &Mapped);
+    fn record(&self, call: &RedactedCall, decision: &Match, sketch: Sketch);
+    /// Nobody matches: a person of this object with these fields would be made, and the record put on them.
+    fn person(&self, call: &RedactedCall, decision: &Match, object: String, record: Record);
     fn skipped(&self, call: &RedactedCall, decision: &Match, problem: &Problem);
     fn refused(&self, call: &RedactedCall, problem: &Problem);
 }
@@ -105,7 +117,7 @@ impl<'a> Dispatcher<'a> {
             destination,
             limits,
             preview,
-            readiness: Readiness { unique_key: false, warnings: Vec::new() },
+            readiness: Readiness { unique_key: false, key_advice: None, warnings: Vec::new() },
             summary: DeliverySummary::default(),
             adoptable: HashMap::new(),
             lanes: limits.lanes.max(1),
@@ -129,8 +141,9 @@ impl<'a> Dispatcher<'a> {
         loop {
             match self.destination.prepare().await {
                 Ok(readiness) => {
-                    for warning in &readiness.warnings {
-                        self.engine.progress.event(Event::Warning(warning.clone()));
+                    let advice = readiness.key_advice.iter().map(|advice| format!("{}; {}", advice.what, advice.help));
+                    for warning in advice.chain(readiness.warnings.iter().cloned()) {
+                        self.engine.progress.event(Event::Warning(warning));
                     }
                     self.readiness = readiness;
                     if self.preview.is_none() {

@@ -15,7 +15,7 @@ mod sync;
 mod window;
 mod workers;
 
-pub use dispatch::{DispatchLimits, Preview, dispatch, unexpected};
+pub use dispatch::{DispatchLimits, Preview, Sketch, dispatch, unexpected};
 pub use intake::{IntakeLimits, intake, reread};
 pub use progress::{Event, Progress, Quiet, Stop};
 pub use summary::{DeliverySummary, IntakeSummary, RunSummary, reason, thousands};

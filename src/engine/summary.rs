@@ -58,8 +58,9 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// "1,521 delivered, 84 without e-mail, 395 without a match, 6 files in quarantine".
-    pub fn sentence(&self) -> String {
+    /// "1,521 delivered, 84 without e-mail, 395 without a match, 6 files in quarantine"; `nothing` if no file was read
+    /// and nothing was due.
+    pub fn sentence(&self, nothing: &str) -> String {
         let delivery = &self.delivery;
         let mut parts = Vec::new();
         let mut part = |count: u64, words: &str| {
@@ -85,7 +86,7 @@ impl RunSummary {
         );
         if parts.is_empty() {
             return match self.intake.files {
-                0 => "no files found and nothing due".to_owned(),
+                0 => nothing.to_owned(),
                 files => format!("nothing new in {} files", thousands(files)),
             };
         }
@@ -132,16 +133,16 @@ mod tests {
     #[test]
     fn a_run_ends_with_what_it_did_by_reason() {
         let mut summary = RunSummary::default();
-        assert_eq!(summary.sentence(), "no files found and nothing due");
+        assert_eq!(summary.sentence("nothing is due"), "nothing is due");
         summary.intake.files = 2006;
-        assert_eq!(summary.sentence(), "nothing new in 2,006 files");
+        assert_eq!(summary.sentence(""), "nothing new in 2,006 files");
         summary.delivery.delivered = 1521;
         summary.delivery.skipped.insert(problem::NO_EMAIL.0.into(), 84);
         summary.delivery.skipped.insert(problem::NO_MATCH.0.into(), 395);
         assert!(!summary.needs_a_person());
         summary.intake.quarantined = 6;
         assert_eq!(
-            summary.sentence(),
+            summary.sentence(""),
             "1,521 delivered, 84 without e-mail, 395 without a match, 6 files in quarantine"
         );
         assert!(summary.needs_a_person());

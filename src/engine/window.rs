@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::join_all;
 
 use super::Event;
-use super::dispatch::{Dispatcher, unexpected};
+use super::dispatch::{Dispatcher, Sketch, unexpected};
 use super::lanes::{Load, pack};
 use super::outcome::{Decision, Follow, Sent, decide, later};
-use crate::destinations::{Existing, Mapped, Match, Operation, Outcome, Person, Verdict, Write};
+use crate::destinations::{Existing, Mapped, Match, Operation, Outcome, Person, Record, Verdict, Write};
 use crate::model::{CallKey, Digest};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
@@ -75,6 +75,9 @@ impl Dispatcher<'_> {
                 (_, Some((object, id))) => {
                     matched.push(Matched { claimed: one, decision, person: Person { object, id } });
                 }
+                (Verdict::NoMatch, None) if self.destination.creates_people() && self.preview.is_some() => {
+                    done.push(self.sketch_person(&one, &decision));
+                }
                 // An org that is held or in trouble is not asked once more for each of many.
                 (Verdict::NoMatch, None) if self.creates_people() && self.is_stopped() => {
                     done.push(again(&one, self.engine.clock.now_ms(), None));
@@ -102,6 +105,17 @@ impl Dispatcher<'_> {
         *self.summary.skipped.entry(problem.code.0.to_owned()).or_default() += 1;
         let change = Change::Skipped { problem: StoredProblem::from(&problem), match_json: to_json(decision) };
         settlement(one, change, None)
+    }
+
+    /// Shows the person that would be made.
+    fn sketch_person(&mut self, one: &Claimed, decision: &Match) -> Settlement {
+        match (self.preview, self.destination.new_person(&one.call)) {
+            (Some(preview), Some((object, record))) => {
+                preview.person(&one.call, decision, object, record);
+                again(one, i64::MAX / 2, None)
+            }
+            _ => self.skip(one, decision),
+        }
     }
 
     /// Makes a person, one process and one call at a time for each address; the match is asked again first.
@@ -236,7 +250,10 @@ impl Dispatcher<'_> {
         let mut sent = sent_of(&claimed, digest, operation.clone());
         sent.stamps = claimed.remote_id.is_none() && found.is_some_and(|existing| existing.adopted);
         if let Some(preview) = self.preview {
-            preview.record(&claimed.call, &decision, &operation, &mapped);
+            let notes = if sent.stamps { Vec::new() } else { mapped.notes.clone() };
+            let object = mapped.object.clone();
+            let (operation, record) = (operation_name(&sent), self.record(&claimed, &sent, mapped));
+            preview.record(&claimed.call, &decision, Sketch { operation, object, record, notes });
             return Err(Box::new(again(&claimed, i64::MAX / 2, None)));
         }
         if let (Some(remote_id), None) = (&claimed.remote_id, claimed.intent)
@@ -262,13 +279,19 @@ impl Dispatcher<'_> {
                 sent.unresolved = None;
             }
         }
-        let record = match (&operation, sent.stamps) {
+        let object = mapped.object.clone();
+        let record = self.record(&claimed, &sent, mapped);
+        let write = Write { key: claimed.call.call().key.clone(), object, operation, record };
+        Ok(Box::new(Planned { claimed, decision, person, sent, write }))
+    }
+
+    /// The fields that go out.
+    fn record(&self, claimed: &Claimed, sent: &Sent, mapped: Mapped) -> Record {
+        match (&sent.operation, sent.stamps) {
             (Operation::Create, _) => mapped.create,
             (Operation::Update { .. }, true) => self.destination.adoption_stamp(&claimed.call),
             (Operation::Update { .. }, false) => mapped.update,
-        };
-        let write = Write { key: claimed.call.call().key.clone(), object: mapped.object, operation, record };
-        Ok(Box::new(Planned { claimed, decision, person, sent, write }))
+        }
     }
 
     /// Commits what is about to be sent; whoever lost the lease is left out.
@@ -344,7 +367,7 @@ impl Dispatcher<'_> {
                     stopped.store(true, Ordering::SeqCst);
                 }
                 let attempt = Attempt {
-                    operation: operation_name(plan),
+                    operation: operation_name(&plan.sent),
                     batch_rows: writes.len(),
                     revision: plan.sent.revision,
                     outcome: decision.label,
@@ -503,8 +526,8 @@ fn delivered(one: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
     settlement(one, change, None)
 }
 
-fn operation_name(plan: &Planned) -> &'static str {
-    match (&plan.write.operation, plan.sent.stamps) {
+fn operation_name(sent: &Sent) -> &'static str {
+    match (&sent.operation, sent.stamps) {
         (Operation::Create, _) => "create",
         (Operation::Update { .. }, true) => "adopt",
         (Operation::Update { .. }, false) => "update",

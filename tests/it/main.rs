@@ -16,3 +16,4 @@ mod object_store_source;
 mod s3_night;
 mod store;
 mod support;
+mod words;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::client::{Ask, Client, read_json};
 use super::outcome::{Effect, hold};
 use super::rules;
-use crate::destinations::{Outcome, Readiness};
+use crate::destinations::{Advice, Outcome, Readiness};
 use crate::problem::{FIELD_MISSING, OBJECT_ACCESS, Problem};
 
 /// A key field shorter than this cannot hold every call key.
@@ -132,22 +132,51 @@ impl Facts {
         if !missing.is_empty() {
             return Err(hold(missing_fields(&missing)));
         }
-        Ok(Readiness { unique_key: key_use.unique, warnings: self.warnings(key_field, key_use) })
+        Ok(Readiness {
+            unique_key: key_use.unique,
+            key_advice: self.key_advice(key_field),
+            warnings: self.warnings(key_field, key_use),
+        })
+    }
+
+    /// Why the org does not refuse doubles, if so, and what the admin can do.
+    fn key_advice(&self, key_field: &str) -> Option<Advice> {
+        const AT: &str = "Setup > Object Manager > Activity > Fields & Relationships";
+        const APART: &str =
+            "so CallObject tells Tasks apart: slower, and a second sync at the same time could double one";
+        let advice = |what: String, help: String| Some(Advice { what, help });
+        let Some(field) = self.field(key_field) else {
+            return advice(
+                format!("{key_field} is missing or not visible to the integration user, {APART}"),
+                "deploy the package in `salesforce/` and assign its permission set to that user".to_owned(),
+            );
+        };
+        if !field.createable {
+            return advice(
+                format!("{key_field} is there, but the integration user may not write it, {APART}"),
+                format!("make it editable for that user: {AT} > {key_field} > Set Field-Level Security"),
+            );
+        }
+        if !field.filterable {
+            return advice(
+                format!("{key_field} is of a type that cannot be asked for, {APART}"),
+                "make it a Text field of 100 characters, as in the package in `salesforce/`".to_owned(),
+            );
+        }
+        let lacks = match (field.external_id, field.unique) {
+            (true, true) => return None,
+            (false, true) => "External ID",
+            (true, false) => "Unique",
+            (false, false) => "External ID and not Unique",
+        };
+        advice(
+            format!("{key_field} is there, but it is not {lacks}, so the org does not refuse a doubled Task"),
+            format!("tick External ID and Unique on the field: {AT} > {key_field} > Edit"),
+        )
     }
 
     fn warnings(&self, key_field: &str, key_use: KeyUse) -> Vec<String> {
         let mut warnings = Vec::new();
-        if !key_use.usable {
-            warnings.push(format!(
-                "{key_field} is missing or not visible to the integration user, so CallObject tells Tasks apart: slower, \
-                 and a second sync at the same time could double a Task; deploy the package in `salesforce/`"
-            ));
-        } else if !key_use.unique {
-            warnings.push(format!(
-                "{key_field} is not both External ID and Unique, so the org does not refuse a doubled Task; deploy the \
-                 package in `salesforce/`"
-            ));
-        }
         if let Some(field) =
             self.field(key_field).filter(|f| key_use.usable && f.length < KEY_LENGTH_WANTED && f.length > 0)
         {

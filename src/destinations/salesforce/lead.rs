@@ -5,15 +5,17 @@
 
 use http::Method;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::{Ask, Client, Failure, read_json};
 use super::context::single_line;
 use super::outcome::{Effect, Row};
-use crate::destinations::{Outcome, Person};
+use crate::destinations::{Outcome, Person, Record};
 use crate::model::Call;
 use crate::problem::{NO_EMAIL, Problem};
 
+/// The object that unknown callers become.
+pub const OBJECT: &str = "Lead";
 /// Hosts where an address says nothing about a company; their subdomains and country forms count too.
 const FREE_MAIL: &[&str] = &[
     "gmail.com",
@@ -46,21 +48,21 @@ const FREE_MAIL: &[&str] = &[
 ];
 
 /// The Lead that `call` would become; `None` without an e-mail address.
-fn lead_of(call: &Call) -> Option<Value> {
+pub fn lead_of(call: &Call) -> Option<Record> {
     let email = single_line(call.caller.email.as_deref()?);
     let (local, domain) = email.rsplit_once('@').unwrap_or((email.as_str(), ""));
     let booked = call.actions.iter().filter_map(|action| action.customer_name.as_deref());
     let mut names = booked.chain(call.caller.name.as_deref()).map(single_line).filter(|name| !name.is_empty());
     let name = names.next().unwrap_or_else(|| local.to_owned());
     let (first, last) = name.rsplit_once(' ').map_or(("", name.as_str()), |(first, last)| (first.trim(), last));
-    let mut lead = json!({
-        "LastName": shorten(if last.is_empty() { "Unknown" } else { last }, 80),
-        "Company": shorten(&company_of(domain), 255),
-        "Email": email,
-        "LeadSource": "Voice AI",
-    });
+    let mut lead = Record::new();
+    let mut set = |field: &str, text: &str| _ = lead.insert(field.to_owned(), Value::from(text));
+    set("LastName", &shorten(if last.is_empty() { "Unknown" } else { last }, 80));
+    set("Company", &shorten(&company_of(domain), 255));
+    set("Email", &email);
+    set("LeadSource", "Voice AI");
     if !first.is_empty() {
-        lead["FirstName"] = Value::from(shorten(first, 40));
+        set("FirstName", &shorten(first, 40));
     }
     (!email.is_empty()).then_some(lead)
 }
@@ -94,7 +96,7 @@ pub async fn create_person(client: &Client, call: &Call) -> Result<Person, Outco
     let ask = Ask {
         method: Method::POST,
         path: "/sobjects/Lead",
-        body: Some(lead.to_string().into_bytes()),
+        body: Some(Value::Object(lead).to_string().into_bytes()),
         effect: Effect::Write,
         counted: true,
         header: Some(("Sforce-Auto-Assign", "FALSE")),
@@ -102,7 +104,7 @@ pub async fn create_person(client: &Client, call: &Call) -> Result<Person, Outco
     match client.send(&ask).await {
         Ok(response) => {
             let created: Created = read_json(&response, Effect::Write)?;
-            Ok(Person { object: "Lead".to_owned(), id: created.id })
+            Ok(Person { object: OBJECT.to_owned(), id: created.id })
         }
         Err(failure) => named_duplicate(&failure).ok_or_else(|| {
             failure.into_outcome(Effect::Write, Some(Row { key_field: "", key: "", update: false, rows: 1 }))

@@ -163,6 +163,10 @@ impl Destination for Salesforce {
         self.noted(lead::create_person(&self.client, call.call()).await)
     }
 
+    fn new_person(&self, call: &RedactedCall) -> Option<(String, Record)> {
+        Some((lead::OBJECT.to_owned(), lead::lead_of(call.call())?))
+    }
+
     fn creates_people(&self) -> bool {
         self.settings.no_match == NoMatchRule::CreateLead
     }

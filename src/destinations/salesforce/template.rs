@@ -1,15 +1,18 @@
 //! The mapping: a template for each field of the Task, compiled once.
 //!
 //! Invariant: a template sees nothing but [`super::context::Context`], cannot loop for ever, and an absent value renders
-//! as nothing. Whether a rendered text fits its field is decided in `task`.
+//! as nothing. It is tried on sample calls before it meets a real one. Whether a rendered text fits its field is decided
+//! in `task`.
 
 use std::collections::BTreeMap;
 
 use minijinja::value::{Serde, Value};
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 
 use super::config::is_api_name;
-use super::context::{Context, Wanted};
+use super::context::{self, Context, Wanted};
+use crate::destinations::Person;
+use crate::model::{Action, Call, Direction, Insights, Role, Turn};
 use crate::problem::{CONFIG_BAD_VALUE, MAPPING_FAILED, Problem, scrub};
 
 /// Steps that one template may take; enough for a call of several hours with every turn in it.
@@ -55,7 +58,8 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// The defaults with `overrides` laid over them; an empty template removes a field.
+    /// The defaults with `overrides` laid over them; an empty template removes a field. Each template is tried on a call
+    /// with every part and on one with none, so that a mistake shows now and not call by call.
     pub fn new(overrides: &BTreeMap<String, String>, key_field: &str) -> Result<Mapping, Problem> {
         let mut templates: Vec<(String, String)> =
             DEFAULT_MAPPING.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
@@ -81,7 +85,34 @@ impl Mapping {
             environment.add_template_owned(name.clone(), text).map_err(|error| bad_template(&name, &error))?;
             fields.push(name);
         }
-        Ok(Mapping { environment, fields, wanted })
+        let mapping = Mapping { environment, fields, wanted };
+        mapping.try_samples()?;
+        Ok(mapping)
+    }
+
+    fn try_samples(&self) -> Result<(), Problem> {
+        const CORRECT: &str = "Correct the template; docs/mapping.md lists filters and names.";
+        const GUARD: &str = "Say what stands in for a value that a call lacks, e.g. (call.duration_seconds or 0) / 60.";
+        let whole = (sample(), "with a sample call", CORRECT);
+        let empty = (Call::new("sessions", "sample"), "with a call of which only the session id is known", GUARD);
+        for (call, when, help) in [whole, empty] {
+            for object in ["Contact", "Lead"] {
+                let person = Person { object: object.to_owned(), id: "003000000000000AAA".to_owned() };
+                let date = call.date_in(&jiff::tz::TimeZone::UTC);
+                let value = Value::from(Serde(context::build(&call, &person, date, self.wanted)));
+                for name in &self.fields {
+                    let template = self.environment.get_template(name).map_err(|error| bad_template(name, &error))?;
+                    match template.render(value.clone()) {
+                        Err(error) if is_mistake(template.source(), &error) => {
+                            let what = format!("the mapping of {name} fails {when}: {error}");
+                            return Err(Problem::new(CONFIG_BAD_VALUE, what, help));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The fields that have a template.
@@ -112,6 +143,35 @@ impl Mapping {
         }
         Ok(rendered)
     }
+}
+
+/// Whether a failure with a sample is the template's own: where it reads what only the source knows the kind of, a sample
+/// proves no more than that its filters and functions exist.
+fn is_mistake(source: &str, error: &minijinja::Error) -> bool {
+    let open = source.contains("extra") || source.contains("other");
+    let unknown = [ErrorKind::UnknownFilter, ErrorKind::UnknownFunction, ErrorKind::UnknownTest];
+    !open || unknown.contains(&error.kind())
+}
+
+/// A call with every part.
+fn sample() -> Call {
+    let text = || Some("sample".to_owned());
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let mut call = Call::new("sessions", "sample");
+    (call.started_at, call.ended_at, call.duration_s) = (Some(at), Some(at), Some(90.0));
+    call.direction = Some(Direction::Inbound);
+    (call.caller.email, call.caller.name, call.caller.phone) = (text(), text(), text());
+    call.insights = Insights {
+        use_case: text(),
+        team_size: text(),
+        pain_points: vec!["sample".to_owned()],
+        integration_interest: text(),
+        timeline: text(),
+        other: BTreeMap::from([("sample".to_owned(), "sample".to_owned())]),
+    };
+    call.actions = vec![Action { tool: "book_sales_meeting".to_owned(), succeeded: Some(true), ..Action::default() }];
+    call.turns = vec![Turn { role: Role::User, text: "sample".to_owned(), at: Some(at) }];
+    call
 }
 
 fn check_name(name: &str, key_field: &str) -> Result<(), Problem> {
@@ -147,7 +207,7 @@ fn failed(name: &str, error: &minijinja::Error) -> Problem {
     Problem::new(
         MAPPING_FAILED,
         format!("the template of {name} fails{line}: {}", error.kind()),
-        "Correct the template, try it with `trunkline why`, then run `trunkline retry` for this call.",
+        "Correct the template, try it with `trunkline sync --dry-run`, then run `trunkline retry` for this call.",
     )
 }
 

@@ -88,7 +88,7 @@ impl Refusal {
             StatusCode::FORBIDDEN if self.code == "InvalidObjectState" => FetchError::File(Problem::new(
                 problem::OBJECT_DENIED,
                 format!("{url} is archived and cannot be read now ({})", self.name()),
-                "Restore the file from its archive storage class, then replay it.",
+                "Restore the file from its archive storage class, then run `trunkline retry --quarantine`.",
             )),
             status if status.is_client_error() => FetchError::File(Problem::new(
                 problem::OBJECT_DENIED,
@@ -277,6 +277,13 @@ mod tests {
         check(404, "NoSuchBucket", problem::SOURCE_MISSING, false);
         check(403, "SignatureDoesNotMatch", problem::SOURCE_CREDENTIALS, false);
         check(503, "SlowDown", problem::SOURCE_UNAVAILABLE, false);
+    }
+
+    #[test]
+    fn an_archived_file_is_read_again_by_a_command_that_exists() {
+        let archived = refusal(403, "<Error><Code>InvalidObjectState</Code></Error>", None);
+        let FetchError::File(problem) = archived.of_file(&place(), "s3://calls/a.gz") else { panic!("not the file's") };
+        assert!(problem.help.contains("`trunkline retry --quarantine`"), "{problem}");
     }
 
     #[test]

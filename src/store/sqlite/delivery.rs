@@ -463,6 +463,7 @@ fn rearm_statement(destination: &str, which: &Rearm, now_ms: i64) -> (String, Ve
     };
     let sql = format!(
         "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, isolation = 0, rematched = 0, updated_at = ?1,
+           code = NULL, what = NULL, help = NULL,
            person_object = CASE WHEN remote_id IS NULL THEN NULL ELSE person_object END,
            person_id = CASE WHEN remote_id IS NULL THEN NULL ELSE person_id END {recreate}
          WHERE destination = ?2 AND {}",

@@ -35,10 +35,12 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
 }
 
+/// Fields are dropped in this order: the writer's connection has to be the last, because only one that may write moves the
+/// WAL into the main file and takes it away.
 struct Shared {
     path: PathBuf,
-    writer: Writer,
     readers: Mutex<Vec<Connection>>,
+    writer: Writer,
     owner: Owner,
 }
 
@@ -54,13 +56,16 @@ impl SqliteStore {
             .execute("INSERT INTO owner (id, started_at) VALUES (?1, ?2)", (owner_id, now_ms))
             .map_err(StoreError::from)?;
         let writer = Writer::start(connection)?;
-        let shared = Shared { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()), owner };
+        let shared = Shared { path: path.to_owned(), readers: Mutex::new(Vec::new()), writer, owner };
         Ok(SqliteStore { shared: Arc::new(shared) })
     }
 
     /// Copies the store at `from`, as last committed, to a new file.
     pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
-        let connection = connect(from, true)?;
+        // It only reads. But one that may not write would leave a WAL behind where it was the last to close.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(from, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
         Ok(())
     }
@@ -166,6 +171,22 @@ impl From<rusqlite::Error> for StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_store_that_is_closed_leaves_one_file() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let store = SqliteStore::open(&folder.path().join("calls.db"), "a1", 0)?;
+        store.write(|connection| Ok(connection.execute("INSERT INTO owner VALUES ('b2', 0)", ())?)).await?;
+        let owners: i64 = store
+            .read(|connection| Ok(connection.query_row("SELECT count(*) FROM owner", (), |row| row.get(0))?))
+            .await?;
+        assert_eq!(owners, 2);
+        drop(store);
+        let names: Vec<_> =
+            std::fs::read_dir(folder.path())?.map(|entry| entry.map(|e| e.file_name())).collect::<Result<_, _>>()?;
+        assert_eq!(names, ["calls.db"]);
+        Ok(())
+    }
 
     #[test]
     fn sqlite_libraries_that_can_lose_commits_are_refused() {

@@ -14,7 +14,8 @@ use crate::store::{
     RevisionRow, StoreError, StoredCall, StoredProblem, Tally, decode_call,
 };
 
-/// A delivery's state as people see it: due rows are told apart by why they wait.
+/// A delivery's state as people see it: due rows are told apart by why they wait. While a hold lasts, its reason stands
+/// before whatever the delivery met earlier.
 const STATE: &str = "CASE WHEN d.state <> 'due' THEN d.state
     WHEN h.destination IS NOT NULL THEN 'held'
     WHEN d.intent_at IS NOT NULL THEN 'unknown'
@@ -102,13 +103,13 @@ impl ReadStore for SqliteStore {
             let mut sql = Sql::new(&format!(
                 "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {STATE} AS shown, d.desired_revision,
                    d.delivered_revision, d.remote_id, d.person_object, d.person_id, d.writes, d.adopted, d.attempts,
-                   coalesce(d.code, h.code), coalesce(d.what, h.what), coalesce(d.help, h.help), d.next_at, d.intent_at,
-                   d.delivered_at, d.match_json, d.record_json
+                   coalesce(h.code, d.code) AS reason, coalesce(h.what, d.what), coalesce(h.help, d.help), d.next_at,
+                   d.intent_at, d.delivered_at, d.match_json, d.record_json
                  FROM delivery d JOIN call c USING (call_key) LEFT JOIN hold h ON h.destination = d.destination AND d.state = 'due'"
             ));
             sql.among("d.destination", filter.destination.as_slice());
             sql.among("shown", &filter.states);
-            sql.among("d.code", &filter.codes);
+            sql.among("reason", &filter.codes);
             sql.among("d.call_key", filter.call_key.as_slice());
             sql.days("c.day", filter.days);
             sql.folder_days("d.call_key", filter.folder_days);

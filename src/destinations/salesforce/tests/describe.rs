@@ -32,13 +32,18 @@ async fn the_key_field_decides_whether_the_org_guards_against_doubles() {
     let check = async |change: fn(&mut Value), unique: bool, warning: &str| {
         let readiness = prepare(change, &[]).await.unwrap();
         assert_eq!(readiness.unique_key, unique, "{warning}");
-        assert!(readiness.warnings.join("; ").contains(warning), "{:?}", readiness.warnings);
+        let advice = readiness.key_advice.iter().flat_map(|advice| [advice.what.clone(), advice.help.clone()]);
+        let told: Vec<String> = advice.chain(readiness.warnings.clone()).collect();
+        assert!(told.join("; ").contains(warning), "{told:?}");
+        assert_eq!(readiness.key_advice.is_none(), unique, "{told:?}");
     };
     check(|_| {}, true, "").await;
     check(|d| without(d, &["Call_Key__c"]), false, "missing or not visible").await;
-    check(|d| set(d, "Call_Key__c", "unique", json!(false)), false, "not both External ID and Unique").await;
-    check(|d| set(d, "Call_Key__c", "externalId", json!(false)), false, "not both External ID and Unique").await;
-    check(|d| set(d, "Call_Key__c", "createable", json!(false)), false, "missing or not visible").await;
+    check(|d| set(d, "Call_Key__c", "unique", json!(false)), false, "it is not Unique, so").await;
+    check(|d| set(d, "Call_Key__c", "externalId", json!(false)), false, "it is not External ID, so").await;
+    check(|d| set(d, "Call_Key__c", "createable", json!(false)), false, "may not write it").await;
+    check(|d| set(d, "Call_Key__c", "createable", json!(false)), false, "Set Field-Level Security").await;
+    check(|d| set(d, "Call_Key__c", "filterable", json!(false)), false, "cannot be asked for").await;
     check(|d| set(d, "Call_Key__c", "length", json!(40)), true, "make it 100").await;
     check(|d| without(d, &["CallObject"]), true, "CallObject is not visible").await;
 }

@@ -8,7 +8,7 @@ use crate::destinations::Destination;
 use crate::destinations::salesforce::config::NoMatchRule;
 use crate::model::Action;
 
-fn lead_for(email: &str, booked: Option<&str>, name: Option<&str>) -> Option<Value> {
+fn lead_for(email: &str, booked: Option<&str>, name: Option<&str>) -> Option<Record> {
     let mut call = call("s1", email).into_call();
     call.caller.name = name.map(str::to_owned);
     call.actions = vec![Action { customer_name: booked.map(str::to_owned), ..Action::default() }];

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::tests::settings;
 use super::*;
-use crate::model::{Action, Direction};
+use crate::model::{Action, Direction, Role, Turn};
 
 fn person(object: &str) -> Person {
     Person { object: object.into(), id: if object == "Lead" { "00QA" } else { "003A" }.into() }
@@ -184,7 +184,7 @@ fn overrides_change_add_and_remove_fields() {
 }
 
 #[test]
-fn a_mapping_that_cannot_work_is_told_at_start_and_one_that_fails_names_the_field_only() {
+fn a_mapping_that_is_none_is_told_at_start() {
     let check = |name: &str, text: &str| {
         let overrides = BTreeMap::from([(name.to_owned(), text.to_owned())]);
         assert!(Mapping::new(&overrides, "Call_Key__c").is_err(), "{name}");
@@ -195,16 +195,54 @@ fn a_mapping_that_cannot_work_is_told_at_start_and_one_that_fails_names_the_fiel
     check("Not a name", "x");
     check("Subject", "{{ unclosed");
     check("Subject", "{% if %}");
+}
+
+#[test]
+fn a_template_that_cannot_work_is_told_before_it_meets_a_call() {
+    let refused = |text: &str| {
+        let overrides = BTreeMap::from([("Subject".to_owned(), text.to_owned())]);
+        Mapping::new(&overrides, "Call_Key__c").err().map(|problem| problem.what)
+    };
+    let check = |text: &str, part: &str| {
+        let what = refused(text).unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(what.contains("the mapping of Subject") && what.contains(part), "{text}: {what}");
+    };
+    check("{{ date | nosuchfilter }}", "nosuchfilter");
+    check("{{ nosuchfunction() }}", "nosuchfunction");
+    check("{% if call.phone is nosuchtest %}x{% endif %}", "nosuchtest");
+    check("{% if call.email %}{{ call.email | nosuchfilter }}{% endif %}", "nosuchfilter");
+    check("{% if not call.email %}{{ date | nosuchfilter }}{% endif %}", "nosuchfilter");
+    check("{% if person.object == 'Lead' %}{{ date | nosuchfilter }}{% endif %}", "nosuchfilter");
+    check("{{ call.name / 2 }}", "operation");
+    check("{{ call.duration_seconds / 60 }}", "only the session id");
+    check("{{ actions | first }}", "only the session id");
+    check("{{ call.extra.score | nosuchfilter }}", "nosuchfilter");
+    check("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}", "fuel");
+    for fine in [
+        "{{ (call.duration_seconds or 0) / 60 }}",
+        "{{ call.extra.score | round }}",
+        "{{ call.insights.other.score / 2 }}",
+        "{{ call.insights.pain_points | join(', ') }}{{ (call.turns or []) | length }}{{ (actions or ['-']) | first }}",
+    ] {
+        assert_eq!(refused(fine), None, "{fine}");
+    }
+}
+
+#[test]
+fn a_template_that_works_too_long_on_one_call_fails_for_that_call_and_names_the_field_only() {
     let settings = settings();
     let overrides = BTreeMap::from([(
         "Subject".to_owned(),
-        "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}".to_owned(),
+        "{% for turn in call.turns %}{% for a in range(9999) %}x{% endfor %}{% endfor %}".to_owned(),
     )]);
     let mapping = Mapping::new(&overrides, "Call_Key__c").unwrap();
-    let problem =
-        map(&settings, &Facts::documented("Call_Key__c"), &mapping, &full_call(), &person("Contact")).unwrap_err();
+    let mut call = full_call();
+    call.turns = vec![Turn { role: Role::User, text: "x".into(), at: None }; 100];
+    let problem = map(&settings, &Facts::documented("Call_Key__c"), &mapping, &call, &person("Contact")).unwrap_err();
     assert_eq!(problem.code, MAPPING_FAILED);
     assert!(problem.what.contains("Subject"), "{}", problem.what);
+    // Only a dry run renders templates anew.
+    assert!(problem.help.contains("`trunkline sync --dry-run`"), "{}", problem.help);
 }
 
 fn field(kind: Kind, length: usize) -> Field {

@@ -1,0 +1,214 @@
+//! Promise: what the program says is what it does, in words that a person can act on.
+
+use std::io::Read;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use trunkline::sim::salesforce::ValidationRule;
+
+use crate::support::binary::{finish, wait};
+use crate::support::network::{LateNetwork, Loss};
+use crate::support::session::{age, session};
+use crate::support::world::{DAY, KeyField, World, names_in};
+
+/// A day with one call, of Ada, whom the org knows.
+async fn one_call() -> World {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    world.put("one.json", &session("one", "ada@example.com", "2026-11-20T09:00:00", 60));
+    world
+}
+
+/// A Task that an earlier script made for a session of the day.
+fn earlier_task(world: &World, session_id: &str) -> String {
+    let description = format!("Voice AI Call Summary\nSession ID: {session_id}");
+    let task =
+        json!({ "Subject": format!("Voice AI Call - {DAY}"), "Status": "Completed", "Description": description });
+    world.org.insert("Task", task)
+}
+
+/// The command with an org that does not answer: nothing listens on port 1.
+fn unreachable(mut command: Command) -> Command {
+    command.env("SF_LOGIN_URL", "http://127.0.0.1:1");
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_an_earlier_task_as_adopted_with_its_stamp_and_nothing_else() {
+    let world = one_call().await;
+    let task = earlier_task(&world, "one");
+    let shown = world.run_sync(&["--dry-run", "--json"]).await.exits(0).json();
+    let fields: Vec<&str> = shown[0]["record"].as_object().expect("a record").keys().map(String::as_str).collect();
+    assert_eq!((shown[0]["operation"].as_str(), fields), (Some("adopt"), vec!["CallObject", "Call_Key__c"]), "{shown}");
+
+    world.run_sync(&[]).await.exits(0).says("1 adopted");
+    assert_eq!(world.task("one")["Id"], task.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_delivery_tells_the_reason_of_the_hold_and_not_what_it_met_before() {
+    let world = World::new(KeyField::There).await;
+    world.put("one.json", &session("one", "ada@example.com", "2026-11-20T09:00:00", 60));
+    world.run_sync(&[]).await.exits(0).says("1 without a match");
+    world.set(|settings| settings.hidden_fields = ["Task.CallType".to_owned()].into());
+    world.run_sync(&[]).await.exits(1).says("1 held");
+
+    for filter in [["--state", "held"], ["--reason", "TL0503"]] {
+        let listed = world.run(&[&["deliveries"], &filter[..]].concat()).await.exits(0);
+        assert!(listed.says("TL0503").stdout.contains("CallType"), "{}", listed.stdout);
+    }
+    let why = world.run(&["why", "one"]).await.exits(0);
+    why.says("why      TL0503").says("Field-Level Security");
+    assert!(!why.stdout.contains("TL0402"), "{}", why.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_is_made_due_again_has_no_reason_from_before() {
+    let world = World::new(KeyField::There).await.configure("[delivery]\npatience_s = 0");
+    world.put("one.json", &session("one", "ada@example.com", "2026-11-20T09:00:00", 60));
+    world.run_sync(&[]).await.exits(0).says("1 without a match");
+    finish(unreachable(world.command(&["retry", "one"]))).await.exits(3);
+    let due = world.run(&["deliveries", "--state", "due"]).await.exits(0);
+    assert!(!due.says("one").stdout.contains("TL0402"), "{}", due.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_does_not_exist_is_told_before_any_call_meets_it() {
+    let world = one_call().await.configure("[salesforce.task]\nSubject = \"{{ date | nosuchfilter }}\"");
+    let ran = world.run_sync(&[]).await.exits(2);
+    ran.tells("error TL0103: the mapping of Subject").tells("nosuchfilter").tells("docs/mapping.md");
+    world.run(&["check"]).await.exits(1).says("FIX  salesforce    TL0103").says("nosuchfilter");
+    assert!(world.tasks().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_says_that_a_person_must_look_at_a_dead_letter_and_what_was_in_the_way() {
+    let world = one_call().await;
+    let rule =
+        ValidationRule { field: "Subject".to_owned(), contains: "Voice".to_owned(), ..ValidationRule::default() };
+    world.set(|settings| settings.validation_rules = vec![rule]);
+    world.run_sync(&[]).await.exits(1);
+    let why = world.run(&["why", "one"]).await.exits(0);
+    why.says("so       a person must look: the record was refused; mend the cause, then `trunkline retry`");
+    why.says("why      TL0601");
+
+    let world = one_call().await;
+    world.set(|settings| settings.key_field.as_mut().expect("an org with the field").length = 20);
+    world.run_sync(&[]).await.exits(1);
+    let why = world.run(&["why", "one"]).await.exits(0);
+    why.says("so       a person must look: no record could be made of it; mend the cause, then `trunkline retry`");
+    why.says("why      TL0609");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_tells_a_second_writing_on_request_from_an_update_by_a_later_revision() {
+    let world = one_call().await;
+    world.run_sync(&[]).await.exits(0);
+    world.run(&["why", "one"]).await.says(": written once");
+    world.run(&["retry", "one", "--recreate"]).await.exits(0);
+    world.run(&["why", "one"]).await.says("holds revision 1 of 1").says(": written, then written again on request");
+
+    let changed = world.put("one.json", &session("one", "ada@example.com", "2026-11-20T09:00:00", 90));
+    age(&changed, Duration::ZERO);
+    world.run_sync(&[]).await.exits(0).says("1 updated");
+    world.run(&["why", "one"]).await.says("holds revision 2 of 2").says(": written, then updated by later revisions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_says_that_an_answer_was_lost_when_a_process_was_killed_before_it_came() {
+    let world = Arc::new(one_call().await);
+    let network = Arc::new(LateNetwork::new(world.clock.clone(), Loss::Silence, 1, Duration::ZERO));
+    let (runs, over) = (world.clone(), network.clone());
+    let killed = tokio::spawn(async move { runs.sync_over(over).await });
+    network.lost.notified().await;
+    killed.abort();
+    assert!(killed.await.is_err_and(|error| error.is_cancelled()), "the process was to be killed");
+    network.deliver_late(true).await;
+
+    world.run_sync(&[]).await.exits(0).says("1 delivered");
+    let why = world.run(&["why", "one"]).await.exits(0);
+    why.says(": written once; the answer was lost, and the record was found afterwards with this content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_the_lead_that_would_be_made_once_for_each_caller() {
+    let world = World::new(KeyField::There).await.configure("[salesforce]\nno_match = \"create_lead\"");
+    for (id, email) in [("one", "new@example.com"), ("two", "New@Example.com")] {
+        world.put(&format!("{id}.json"), &session(id, email, "2026-11-20T09:00:00", 60));
+    }
+    let shown = world.run_sync(&["--dry-run"]).await.exits(0);
+    shown.says("create lead session one").says("this lead is made").says("Email: new@example.com");
+    shown.says("create session two").says("goes on the lead of an earlier call");
+    assert!(!shown.stdout.contains("skip"), "{}", shown.stdout);
+    assert!(world.org.records("Lead").is_empty());
+
+    world.run_sync(&[]).await.exits(0).says("2 delivered");
+    assert_eq!(world.org.records("Lead").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_writes_the_list_of_calls_without_a_person_too() {
+    let world = one_call().await;
+    world.put("two.json", &session("two", "new@example.com", "2026-11-20T10:00:00", 60));
+    world.run_sync(&["--dry-run", "--unmatched-csv", "z.csv"]).await.exits(0).tells("are in z.csv");
+    let rows = std::fs::read_to_string(world.path("z.csv")).expect("the list");
+    assert_eq!(rows.lines().nth(1), Some("two,2026-11-20,new@example.com,,without a match,"), "{rows}");
+    assert_eq!(rows.lines().count(), 2, "{rows}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_is_wrong_with_the_key_field_and_how_to_mend_it() {
+    let world = one_call().await;
+    let source = world.source();
+    let check = async || world.run(&["check", "--source", &source]).await.exits(0);
+    check().await.says("ok   key field     External ID and Unique");
+    world.set(|settings| settings.key_field.as_mut().expect("an org with the field").unique = false);
+    let told = check().await;
+    told.says("note key field     Call_Key__c is there, but it is not Unique").says("tick External ID and Unique");
+    assert_eq!(told.stdout.matches("Call_Key__c is").count(), 1, "{}", told.stdout);
+    world.run_sync(&[]).await.exits(0).tells("warning: Call_Key__c is there, but it is not Unique");
+
+    world.set(|settings| settings.key_field = None);
+    check().await.says("note key field     Call_Key__c is missing or not visible").says("deploy the package");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_with_nothing_to_do_says_so_and_why() {
+    let world = one_call().await;
+    world.run_sync(&[]).await.exits(0);
+    let idle = world.run(&["retry"]).await.exits(0);
+    assert_eq!(idle.stdout, "nothing is due\n");
+    let named = world.run(&["retry", "one"]).await.exits(0);
+    named.tells("one is delivered already, as record 00T").tells("trunkline retry one --recreate");
+    assert_eq!(named.stdout, "nothing is due\n");
+    world.run(&["retry", "--quarantine", "--source", &world.source()]).await.exits(0).says("no file is in quarantine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_has_ended_leaves_the_ledger_as_one_file() {
+    let world = one_call().await;
+    world.run_sync(&["--unmatched-csv", "z.csv"]).await.exits(0);
+    for command in
+        [&["why", "one"][..], &["retry"], &["report"], &["check"], &["sync", "--dry-run", "--source", &world.source()]]
+    {
+        world.run(command).await;
+        let left: Vec<String> =
+            names_in(world.folder.path()).into_iter().filter(|name| name.contains("calls")).collect();
+        assert_eq!(left, ["calls.db"], "{command:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_who_leaves_ends_nothing_and_is_told_nothing() {
+    let world = one_call().await;
+    world.run_sync(&[]).await.exits(0);
+    for arguments in [&["why", "one", "--json"][..], &["why", "one"], &["calls"], &["explain"], &["report"]] {
+        let mut child = world.command(arguments).spawn().expect("the program starts");
+        drop(child.stdout.take());
+        let mut words = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut words).expect("text");
+        assert_eq!((wait(child).await, words.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
