@@ -8,9 +8,13 @@ use std::io::Read;
 use std::time::Instant;
 
 use jiff::civil::date;
+use trunkline::destinations::salesforce::Salesforce;
+use trunkline::destinations::salesforce::config::{LoginFlow, Settings};
+use trunkline::destinations::{Destination, Person};
 use trunkline::net::HttpTransport;
+use trunkline::redact::redact;
 use trunkline::sim::sessions::Plan;
-use trunkline::sources::object_store::{ObjectStore, Settings};
+use trunkline::sources::object_store::{self, ObjectStore};
 use trunkline::sources::{ObjectSource, RawRef};
 
 const SESSIONS: usize = 2_000;
@@ -45,7 +49,7 @@ fn main() -> anyhow::Result<()> {
     })?;
 
     let transport = std::sync::Arc::new(HttpTransport::undecoded()?);
-    let source = ObjectStore::open(Settings::new("file:///"), &Default::default(), transport)?;
+    let source = ObjectStore::open(object_store::Settings::new("file:///"), &Default::default(), transport)?;
     let raw = RawRef {
         url: "file:///day/session.json.gz".to_owned(),
         version: "1".to_owned(),
@@ -56,11 +60,26 @@ fn main() -> anyhow::Result<()> {
         let converted = source.convert(&raw, file, 64 * 1024 * 1024)?;
         Ok(!converted.call.source_id.is_empty())
     })?;
-    best("the same, and encode for the ledger", &files, |file| {
+    let destination = salesforce()?;
+    let person = Person { object: "Contact".to_owned(), id: "003xx0000000001AAA".to_owned() };
+    best("file to encoded request", &files, |file| {
+        let call = redact(source.convert(&raw, file, 64 * 1024 * 1024)?.call);
+        let mapped = destination.map(&call, &person)?;
+        Ok(!serde_json::to_vec(&mapped.create)?.is_empty())
+    })?;
+    best("convert, and encode for the ledger", &files, |file| {
         let converted = source.convert(&raw, file, 64 * 1024 * 1024)?;
-        let encoded = trunkline::store::encode_call(trunkline::redact::redact(converted.call))?;
+        let encoded = trunkline::store::encode_call(redact(converted.call))?;
         Ok(!encoded.head.is_empty())
     })
+}
+
+/// A destination that maps as documented and asks nobody.
+fn salesforce() -> anyhow::Result<Salesforce> {
+    let login = LoginFlow::ClientCredentials { client_id: "id".to_owned(), client_secret: "secret".into() };
+    let now = std::sync::Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+    let transport = std::sync::Arc::new(HttpTransport::new()?);
+    Ok(Salesforce::new("salesforce", Settings::new(login), transport, now)?)
 }
 
 /// Prints the best pass of `work` over all files, in microseconds a file.
