@@ -89,7 +89,7 @@ fn write_sessions(context: &Context, arguments: &SessionArguments, output: &mut 
     let people = serde_json::to_vec(&sessions::records(&plan)).map_err(std::io::Error::from)?;
     std::fs::write(arguments.dir.join("people.json"), people).map_err(|error| unwritten(&error))?;
     output.line(format!("{} sessions in {}", arguments.calls, folder.display()))?;
-    output.say("people.json beside it: Contacts and Leads for POST /sim/records/<object>");
+    output.say("people.json beside it: Contacts, then Leads, for POST /sim/records/<object>");
     Ok(Exit::Done)
 }
 

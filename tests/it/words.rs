@@ -5,7 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use http::Request;
+use serde_json::{Value, json};
+use trunkline::net::{HttpTransport, Transport};
 use trunkline::sim::salesforce::ValidationRule;
 
 use crate::support::binary::{finish, wait};
@@ -211,4 +213,26 @@ async fn a_reader_who_leaves_ends_nothing_and_is_told_nothing() {
         child.stderr.take().expect("piped").read_to_string(&mut words).expect("text");
         assert_eq!((wait(child).await, words.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_people_of_invented_sessions_go_into_the_org_as_they_are_written() {
+    let world = World::new(KeyField::There).await;
+    let (folder, day) = (world.sessions().display().to_string(), DAY.to_string());
+    world.run(&["sim", "sessions", "--dir", &folder, "--date", &day, "--calls", "60"]).await.exits(0);
+    let written = std::fs::read(world.sessions().join("people.json")).expect("the people");
+    let people: Value = serde_json::from_slice(&written).expect("JSON");
+    let network = HttpTransport::new().expect("a client");
+    for object in ["Contact", "Lead"] {
+        let url = format!("{}/sim/records/{object}", world.simulator.url());
+        let request = Request::post(url).body(people[object].to_string().into()).expect("a request");
+        let answer = network.send(request, Duration::from_secs(10)).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{object}: {}", String::from_utf8_lossy(answer.body()));
+    }
+    let contacts: Vec<Value> = world.org.records("Contact").iter().map(|contact| contact["Id"].clone()).collect();
+    let converted: Vec<Value> =
+        world.org.records("Lead").iter().filter_map(|lead| lead.get("ConvertedContactId").cloned()).collect();
+    assert!(!converted.is_empty() && converted.iter().all(|id| contacts.contains(id)), "{converted:?}");
+    world.run_sync(&[]).await.exits(0);
+    assert!(world.tasks().len() > 40, "{}", world.tasks().len());
 }
