@@ -24,9 +24,12 @@ pub struct Arguments {
     /// First day of the folders to read, e.g. 2025-10-29 [default: yesterday].
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
-    /// Last day, included [default: the first day].
+    /// Last day, included [default: the first day; with --days: yesterday].
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
+    /// How many days, counted back from the last.
+    #[arg(long, value_name = "N", conflicts_with = "from", value_parser = clap::value_parser!(u16).range(1..=366))]
+    days: Option<u16>,
     /// Show every record that would be written, and send none.
     #[arg(long)]
     dry_run: bool,
@@ -65,6 +68,10 @@ pub fn progress(output: &Output) -> Arc<dyn Progress> {
 
 fn days(context: &Context, arguments: &Arguments, settings: &Settings) -> Result<Days, Failure> {
     let to = arguments.to.as_deref();
+    if let Some(count) = arguments.days {
+        let to = context.date(to.unwrap_or("yesterday"), settings)?;
+        return Ok(Days { from: to.saturating_sub(jiff::Span::new().days(i64::from(count) - 1)), to });
+    }
     let from = arguments.from.as_deref().or(to).unwrap_or("yesterday");
     let from = context.date(from, settings)?;
     let to = to.map_or(Ok(from), |to| context.date(to, settings))?;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use jiff::civil::Date;
 use serde_json::{Value, json};
 use trunkline::net::{HttpTransport, Transport};
 use trunkline::sim::salesforce::ValidationRule;
 
 use crate::support::binary::{finish, wait};
 use crate::support::network::{LateNetwork, Loss};
-use crate::support::session::{age, session};
+use crate::support::session::{self, age, session};
 use crate::support::world::{DAY, KeyField, World, names_in};
 
 /// A day with one call, of Ada, whom the org knows.
@@ -235,4 +236,30 @@ async fn the_people_of_invented_sessions_go_into_the_org_as_they_are_written() {
     assert!(!converted.is_empty() && converted.iter().all(|id| contacts.contains(id)), "{converted:?}");
     world.run_sync(&[]).await.exits(0);
     assert!(world.tasks().len() > 40, "{}", world.tasks().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_days_are_read_without_reckoning_with_dates() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    let source = world.source();
+    let put = |day: Date, id: &str| {
+        let document = session(id, "ada@example.com", "2026-11-20T09:00:00", 60);
+        session::put(&world.sessions(), day, &format!("{id}.json"), document.to_string());
+    };
+    for (back, id) in ["last", "before", "too_early"].into_iter().enumerate() {
+        put(DAY.saturating_sub(jiff::Span::new().days(back as i64)), id);
+    }
+    let day = DAY.to_string();
+    world.run(&["sync", "--source", &source, "--days", "2", "--to", &day]).await.exits(0).says("2 delivered");
+    assert!(world.tasks_of("too_early").is_empty());
+
+    // Without an end it is yesterday.
+    let today = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).date();
+    put(today.yesterday().expect("a day before"), "yesterday");
+    world.run(&["sync", "--source", &source, "--days", "1"]).await.exits(0);
+    world.task("yesterday");
+    for wrong in [&["--days", "2", "--from", "2026-11-20"], &["--days", "0"][..]] {
+        world.run(&[&["sync", "--source", &source], wrong].concat()).await.exits(2).tells("--days");
+    }
 }
