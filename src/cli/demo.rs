@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::output::{visible, visible_lines};
 use super::{Context, Exit, Failure, Output, sync};
 use crate::config::{self, Overrides};
-use crate::engine::Days;
+use crate::engine::{Days, counted};
 use crate::problem::{Problem, REMOTE_UNREACHABLE, STORE_UNUSABLE};
 use crate::sim::demo;
 use crate::sim::salesforce::{Credentials, Options, Org, Simulator};
@@ -61,7 +61,8 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         output.json(&serde_json::json!({ "summary": summary, "tasks": org.records("Task") }))?;
     } else {
         show(&org, output)?;
-        output.line(format!("{} (of {} files)", summary.sentence(sync::NOTHING), summary.intake.files))?;
+        let files = counted(summary.intake.files, "file", "files");
+        output.line(format!("{} (of {files})", summary.sentence(sync::NOTHING)))?;
     }
     let page = dir.join("org.html");
     std::fs::write(&page, org.page_html()).map_err(|error| broken(&error))?;

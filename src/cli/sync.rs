@@ -9,7 +9,7 @@ use super::preview::Shown;
 use super::progress::{Bars, Lines};
 use super::{Context, Exit, Failure, Output, list};
 use crate::config::Settings;
-use crate::engine::{Days, Progress, RunSummary};
+use crate::engine::{Days, Progress, RunSummary, counted};
 use crate::problem::{self, CONFIG_CONTRADICTION, Problem, STORE_UNUSABLE};
 use crate::store::sqlite::SqliteStore;
 
@@ -57,7 +57,8 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
 async fn unmatched(store: &SqliteStore, days: Days, path: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
     if let Some(path) = path {
         let rows = list::unmatched_csv(store, days, path).await?;
-        output.say(format!("{rows} calls without a person are in {}", path.display()));
+        let calls = counted(rows as u64, "call without a person is", "calls without a person are");
+        output.say(format!("{calls} in {}", path.display()));
     }
     Ok(())
 }
@@ -98,16 +99,15 @@ pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut
     }
     for (code, count) in &summary.delivery.dead {
         let sentence = problem::find(code).map_or("refused", |info| info.sentence);
-        output.say(format!("{count} dead letters {code}: {sentence}\n  see: trunkline deliveries --state dead"));
+        let letters = counted(*count, "dead letter", "dead letters");
+        output.say(format!("{letters} {code}: {sentence}\n  see: trunkline deliveries --state dead"));
     }
     for problem in summary.intake.stopped.iter().chain(&summary.delivery.hold) {
         output.problem(problem);
     }
     if summary.delivery.hold.is_some() && summary.delivery.waiting > 0 {
-        output.say(format!(
-            "{} calls wait for this; nothing is lost. Then run: trunkline retry",
-            summary.delivery.waiting
-        ));
+        let calls = counted(summary.delivery.waiting, "call waits", "calls wait");
+        output.say(format!("{calls} for this; nothing is lost. Then run: trunkline retry"));
     } else if summary.delivery.waiting > 0 {
         for reason in &summary.delivery.waiting_for {
             output.say(format!("waiting: {reason}"));

@@ -155,7 +155,7 @@ async fn a_dry_run_shows_the_lead_that_would_be_made_once_for_each_caller() {
 async fn a_dry_run_writes_the_list_of_calls_without_a_person_too() {
     let world = one_call().await;
     world.put("two.json", &session("two", "new@example.com", "2026-11-20T10:00:00", 60));
-    world.run_sync(&["--dry-run", "--unmatched-csv", "z.csv"]).await.exits(0).tells("are in z.csv");
+    world.run_sync(&["--dry-run", "--unmatched-csv", "z.csv"]).await.exits(0).tells("is in z.csv");
     let rows = std::fs::read_to_string(world.path("z.csv")).expect("the list");
     assert_eq!(rows.lines().nth(1), Some("two,2026-11-20,new@example.com,,without a match,"), "{rows}");
     assert_eq!(rows.lines().count(), 2, "{rows}");
@@ -262,4 +262,24 @@ async fn the_last_days_are_read_without_reckoning_with_dates() {
     for wrong in [&["--days", "2", "--from", "2026-11-20"], &["--days", "0"][..]] {
         world.run(&[&["sync", "--source", &source], wrong].concat()).await.exits(2).tells("--days");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_is_told_as_one() {
+    let world = one_call().await;
+    world.put("two.json", &session("two", "new@example.com", "2026-11-20T10:00:00", 60));
+    let rule =
+        ValidationRule { field: "Subject".to_owned(), contains: "Voice".to_owned(), ..ValidationRule::default() };
+    world.set(|settings| settings.validation_rules = vec![rule]);
+    let ran = world.run_sync(&["--unmatched-csv", "z.csv"]).await.exits(1);
+    ran.tells("2 calls are due").tells("1 call without a person is in z.csv").tells("1 dead letter TL0601:");
+    world.run(&["retry"]).await.exits(1).tells("1 delivery is due again").tells("1 call is due");
+    world.run(&["why", "one"]).await.says(", 1 turn, 0 actions, ");
+
+    let world = one_call().await;
+    world.set(|settings| settings.hidden_fields = ["Task.CallType".to_owned()].into());
+    world.run_sync(&[]).await.exits(1).tells("1 call waits for this");
+    world.set(|settings| settings.hidden_fields.clear());
+    world.run_sync(&[]).await.exits(0).says("1 delivered");
+    world.run_sync(&[]).await.exits(0).says("nothing new in 1 file\n");
 }
