@@ -1,5 +1,6 @@
 //! Promise: what the program says is what it does, in words that a person can act on.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use trunkline::net::{HttpTransport, Transport};
 use trunkline::sim::salesforce::ValidationRule;
 
-use crate::support::binary::{finish, wait};
+use crate::support::binary::{bare, finish, wait};
 use crate::support::network::{LateNetwork, Loss};
 use crate::support::session::{self, age, session};
 use crate::support::world::{DAY, KeyField, World, names_in};
@@ -282,4 +283,25 @@ async fn one_is_told_as_one() {
     world.set(|settings| settings.hidden_fields.clear());
     world.run_sync(&[]).await.exits(0).says("1 delivered");
     world.run_sync(&[]).await.exits(0).says("nothing new in 1 file\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_lists_its_next_steps_in_columns_and_says_when_it_made_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let demo = async || {
+        let mut command = bare();
+        command.current_dir(folder.path()).arg("demo");
+        finish(command).await.exits(0)
+    };
+    let first = demo().await;
+    let abouts = ["which of two", "why a call", "the file", "the day", "again:", "your own"];
+    let columns: BTreeSet<Option<usize>> = abouts
+        .iter()
+        .map(|about| {
+            first.stderr.lines().filter(|line| line.starts_with("  trunkline")).find_map(|line| line.find(about))
+        })
+        .collect();
+    assert!(columns.len() == 1 && !columns.contains(&None), "{columns:?}\n{}", first.stderr);
+    first.says("7 delivered, 1 adopted");
+    demo().await.says("\n0 records written: every call with a person was delivered before; 1 without a match");
 }
