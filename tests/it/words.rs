@@ -305,3 +305,18 @@ async fn the_demo_lists_its_next_steps_in_columns_and_says_when_it_made_nothing(
     first.says("7 delivered, 1 adopted");
     demo().await.says("\n0 records written: every call with a person was delivered before; 1 without a match");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_notes_a_secret_that_stands_in_the_file_and_does_not_repeat_it() {
+    let noted = async |text: &str| {
+        let world = one_call().await.configure(text);
+        world.run(&["check", "--source", &world.source()]).await.exits(0).stdout
+    };
+    let plain = noted("[salesforce]\npassword = \"hunter2\"\nclient_secret = \"sim-secret\"").await;
+    let line = plain.lines().find(|line| line.starts_with("note secrets")).expect("a note");
+    assert!(line.ends_with("the secret of salesforce.password, salesforce.client_secret"), "{line}");
+    assert!(plain.contains("env:NAME") && !plain.contains("hunter2"), "{plain}");
+    let referred =
+        noted("[salesforce]\npassword = \"env:SF_CLIENT_SECRET\"\nclient_secret = \"env:SF_CLIENT_SECRET\"").await;
+    assert!(!referred.contains("secrets"), "{referred}");
+}
