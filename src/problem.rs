@@ -84,10 +84,10 @@ codes! {
     STORE_SQLITE = "TL0803", "this SQLite library can lose committed data";
 }
 
-/// Finds a code's row; `text` in any case, with or without `TL`.
+/// Finds a code's row; `text` in any case, with or without `TL` and the zero behind it.
 pub fn find(text: &str) -> Option<&'static CodeInfo> {
     let upper = text.trim().to_ascii_uppercase();
-    let wanted = if upper.starts_with("TL") { upper } else { format!("TL{upper}") };
+    let wanted = format!("TL{:0>4}", upper.strip_prefix("TL").unwrap_or(&upper));
     CODES.iter().find(|info| info.code.0 == wanted)
 }
 
@@ -224,6 +224,20 @@ mod tests {
             assert!(info.page.starts_with(&format!("# {}", info.code)), "docs/errors/{}.md", info.code);
             assert!(info.page.contains("## What to do"), "docs/errors/{}.md says what to do", info.code);
         }
+    }
+
+    #[test]
+    fn a_code_is_found_however_it_is_written() {
+        let check =
+            |text: &str, expected: Option<Code>| assert_eq!(find(text).map(|info| info.code), expected, "{text}");
+        check("TL0402", Some(NO_MATCH));
+        check("tl0402", Some(NO_MATCH));
+        check("0402", Some(NO_MATCH));
+        check(" 402", Some(NO_MATCH));
+        check("TL402", Some(NO_MATCH));
+        check("40", None);
+        check("", None);
+        check("TL00402", None);
     }
 
     #[test]

@@ -32,6 +32,12 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         None => report.add("configuration", Step::Fine("no file; flags and environment".to_owned()), output, context),
     }
     let settings = context.settings(arguments.source)?;
+    let plain = settings.plain_secrets();
+    if !plain.is_empty() {
+        let what = format!("the file itself holds the secret of {}", plain.join(", "));
+        let help = "write \"env:NAME\" or \"file:/path\" instead, and keep the secret where only this user can read it";
+        report.add("secrets", Step::Warn(what, help.to_owned()), output, context);
+    }
     report.add("store", store(context, &settings), output, context);
     let (step, source_ok) = source(context, &settings).await;
     report.add("source", step, output, context);

@@ -11,15 +11,18 @@ use serde_json::{Map, Value};
 use super::output::{visible, visible_lines};
 use super::{Context, Exit, Failure, Output, sync};
 use crate::config::{self, Overrides};
-use crate::engine::Days;
+use crate::engine::{Days, RunSummary, counted};
 use crate::problem::{Problem, REMOTE_UNREACHABLE, STORE_UNUSABLE};
 use crate::sim::demo;
 use crate::sim::salesforce::{Credentials, Options, Org, Simulator};
 
+/// Where a demo is kept, unless told otherwise.
+const FOLDER: &str = "trunkline-demo";
+
 #[derive(Args)]
 pub struct Arguments {
     /// Where the demo keeps its sessions, its org and its ledger.
-    #[arg(long, value_name = "FOLDER", default_value = "trunkline-demo")]
+    #[arg(long, value_name = "FOLDER", default_value = FOLDER)]
     dir: PathBuf,
     /// Throw away an earlier demo first.
     #[arg(long)]
@@ -61,7 +64,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         output.json(&serde_json::json!({ "summary": summary, "tasks": org.records("Task") }))?;
     } else {
         show(&org, output)?;
-        output.line(format!("{} (of {} files)", summary.sentence(sync::NOTHING), summary.intake.files))?;
+        output.line(told(&summary))?;
     }
     let page = dir.join("org.html");
     std::fs::write(&page, org.page_html()).map_err(|error| broken(&error))?;
@@ -152,18 +155,32 @@ fn text(record: &Map<String, Value>, field: &str) -> String {
     record.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
+/// The last line. A second demo finds everything there, and says so: that is what it is run again for.
+fn told(summary: &RunSummary) -> String {
+    let delivery = &summary.delivery;
+    let written = delivery.delivered + delivery.updated + delivery.adopted;
+    let all_well = delivery.waiting == 0 && delivery.dead.is_empty() && delivery.hold.is_none();
+    let again = written == 0 && all_well && summary.intake.files_known > 0;
+    let before = if again { "0 records written: every call with a person was delivered before; " } else { "" };
+    let files = counted(summary.intake.files, "file", "files");
+    format!("{before}{} (of {files})", summary.sentence(sync::NOTHING))
+}
+
 fn next_steps(dir: &Path, page: &Path, day: Date, output: &mut Output) {
-    let (dir, page) = (dir.display(), page.display());
-    output.say(format!(
-        "
-The org as a page: {page}
-Try next:
-  trunkline why demo_chris --store {dir}/calls.db        which of two people, and why
-  trunkline why demo_nobody --store {dir}/calls.db       why a call has no Task
-  trunkline quarantine --store {dir}/calls.db            the file that could not be read
-  trunkline report --store {dir}/calls.db --to {day}     the day in figures
-  trunkline demo                                     again: nothing is made twice
-  trunkline init                                     your own sessions and org
-(from a checkout, `cargo run --release --` stands for `trunkline`)"
-    ));
+    let store = format!("--store {}", dir.join("calls.db").display());
+    let again = if dir == Path::new(FOLDER) { String::new() } else { format!(" --dir {}", dir.display()) };
+    let steps = [
+        (format!("why demo_chris {store}"), "which of two people, and why"),
+        (format!("why demo_nobody {store}"), "why a call has no Task"),
+        (format!("quarantine {store}"), "the file that could not be read"),
+        (format!("report {store} --to {day}"), "the day in figures"),
+        (format!("demo{again}"), "again: nothing is made twice"),
+        ("init".to_owned(), "your own sessions and org"),
+    ];
+    let width = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    output.say(format!("\nThe org as a page: {}\nTry next:", page.display()));
+    for (command, about) in &steps {
+        output.say(format!("  trunkline {command:width$}  {about}"));
+    }
+    output.say("(from a checkout, `cargo run --release --` stands for `trunkline`)");
 }

@@ -7,7 +7,7 @@ use crate::problem::{CODES, CONFIG_BAD_VALUE, Problem, find};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// An error code, e.g. TL0402; without one, all are listed.
+    /// An error code, e.g. TL0402 or 402; without one, all are listed.
     code: Option<String>,
 }
 

@@ -46,8 +46,10 @@ pub enum Exit {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 all delivered or skipped by rule, 1 some need a person, 2 usage or configuration, 3 the run could not be \
-done. With no file, flags and environment are enough: SF_USERNAME, SF_PASSWORD, SF_SECURITY_TOKEN, SF_CLIENT_ID, \
-SF_CLIENT_SECRET, SF_PRIVATE_KEY_FILE, SF_LOGIN_URL for Salesforce, AWS_* for S3.";
+done. With no file, flags and environment are enough. For Salesforce: SF_LOGIN_URL, then SF_CLIENT_ID and SF_CLIENT_SECRET \
+(client credentials), or SF_CLIENT_ID, SF_USERNAME and SF_PRIVATE_KEY_FILE (JWT), or SF_CLIENT_ID and SF_REFRESH_TOKEN, or \
+SF_USERNAME, SF_PASSWORD and SF_SECURITY_TOKEN; SF_LOGIN says which of them, SF_AUDIENCE and SF_API_VERSION are rarely \
+needed. For S3: AWS_*.";
 
 /// Puts every call a voice agent takes into the CRM: once, on the right record, and you can ask why.
 #[derive(Parser)]

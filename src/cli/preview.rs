@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output::{Output, visible_lines};
 use crate::destinations::{Match, Person, Record, Verdict};
-use crate::engine::{Preview, Sketch};
+use crate::engine::{Preview, Sketch, counted};
 use crate::problem::Problem;
 use crate::redact::RedactedCall;
 
@@ -71,7 +71,7 @@ impl Shown {
             }
         }
         if state.unshown > 0 {
-            output.say(format!("{} more records are not shown", state.unshown));
+            output.say(counted(state.unshown, "more record is not shown", "more records are not shown"));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::{Event, Progress, thousands};
+use crate::engine::{Event, Progress, counted, thousands};
 
 /// How many files or deliveries pass between two lines.
 const LINE_EVERY: u64 = 5_000;
@@ -78,7 +78,7 @@ impl Progress for Lines {
             Event::Delivering(count) => {
                 *counts = Counts { delivering: true, ..Counts::default() };
                 if count > 0 {
-                    line(&format!("{} calls are due", thousands(count)));
+                    line(&counted(count, "call is due", "calls are due"));
                 }
             }
             Event::Waiting { seconds, reason } => line(&format!("waiting {seconds} s: {reason}")),

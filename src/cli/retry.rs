@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
-use crate::engine::{IntakeSummary, RunSummary, dispatch, reread};
+use crate::engine::{IntakeSummary, RunSummary, counted, dispatch, reread};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
 use crate::store::sqlite::SqliteStore;
@@ -63,7 +63,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         }
     } else {
         let count = rearm(context, &arguments, &settings, store.as_ref(), destination.name(), output).await?;
-        output.say(format!("{count} deliveries are due again"));
+        output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
     }
     let delivery = dispatch(&engine, &destination, settings.dispatch, None).await?;
     let ended_ms = context.clock.now_ms();

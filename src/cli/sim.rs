@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{Context, Exit, Failure, Output};
+use crate::engine::counted;
 use crate::problem::{CONFIG_BAD_VALUE, Problem, REMOTE_UNREACHABLE};
 use crate::sim::salesforce::{Credentials, Options, Simulator};
 use crate::sim::sessions::{self, Plan};
@@ -88,8 +89,8 @@ fn write_sessions(context: &Context, arguments: &SessionArguments, output: &mut 
     let folder = sessions::write_day(&arguments.dir, &plan).map_err(|error| unwritten(&error))?;
     let people = serde_json::to_vec(&sessions::records(&plan)).map_err(std::io::Error::from)?;
     std::fs::write(arguments.dir.join("people.json"), people).map_err(|error| unwritten(&error))?;
-    output.line(format!("{} sessions in {}", arguments.calls, folder.display()))?;
-    output.say("people.json beside it: Contacts and Leads for POST /sim/records/<object>");
+    output.line(format!("{} in {}", counted(arguments.calls as u64, "session", "sessions"), folder.display()))?;
+    output.say("people.json beside it: Contacts, then Leads, for POST /sim/records/<object>");
     Ok(Exit::Done)
 }
 

@@ -9,7 +9,7 @@ use super::preview::Shown;
 use super::progress::{Bars, Lines};
 use super::{Context, Exit, Failure, Output, list};
 use crate::config::Settings;
-use crate::engine::{Days, Progress, RunSummary};
+use crate::engine::{Days, Progress, RunSummary, counted};
 use crate::problem::{self, CONFIG_CONTRADICTION, Problem, STORE_UNUSABLE};
 use crate::store::sqlite::SqliteStore;
 
@@ -24,9 +24,12 @@ pub struct Arguments {
     /// First day of the folders to read, e.g. 2025-10-29 [default: yesterday].
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
-    /// Last day, included [default: the first day].
+    /// Last day, included [default: the first day; with --days: yesterday].
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
+    /// How many days, counted back from the last.
+    #[arg(long, value_name = "N", conflicts_with = "from", value_parser = clap::value_parser!(u16).range(1..=366))]
+    days: Option<u16>,
     /// Show every record that would be written, and send none.
     #[arg(long)]
     dry_run: bool,
@@ -55,7 +58,8 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
 async fn unmatched(store: &SqliteStore, days: Days, path: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
     if let Some(path) = path {
         let rows = list::unmatched_csv(store, days, path).await?;
-        output.say(format!("{rows} calls without a person are in {}", path.display()));
+        let calls = counted(rows as u64, "call without a person is", "calls without a person are");
+        output.say(format!("{calls} in {}", path.display()));
     }
     Ok(())
 }
@@ -66,6 +70,10 @@ pub fn progress(output: &Output) -> Arc<dyn Progress> {
 
 fn days(context: &Context, arguments: &Arguments, settings: &Settings) -> Result<Days, Failure> {
     let to = arguments.to.as_deref();
+    if let Some(count) = arguments.days {
+        let to = context.date(to.unwrap_or("yesterday"), settings)?;
+        return Ok(Days { from: to.saturating_sub(jiff::Span::new().days(i64::from(count) - 1)), to });
+    }
     let from = arguments.from.as_deref().or(to).unwrap_or("yesterday");
     let from = context.date(from, settings)?;
     let to = to.map_or(Ok(from), |to| context.date(to, settings))?;
@@ -92,16 +100,15 @@ pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut
     }
     for (code, count) in &summary.delivery.dead {
         let sentence = problem::find(code).map_or("refused", |info| info.sentence);
-        output.say(format!("{count} dead letters {code}: {sentence}\n  see: trunkline deliveries --state dead"));
+        let letters = counted(*count, "dead letter", "dead letters");
+        output.say(format!("{letters} {code}: {sentence}\n  see: trunkline deliveries --state dead"));
     }
     for problem in summary.intake.stopped.iter().chain(&summary.delivery.hold) {
         output.problem(problem);
     }
     if summary.delivery.hold.is_some() && summary.delivery.waiting > 0 {
-        output.say(format!(
-            "{} calls wait for this; nothing is lost. Then run: trunkline retry",
-            summary.delivery.waiting
-        ));
+        let calls = counted(summary.delivery.waiting, "call waits", "calls wait");
+        output.say(format!("{calls} for this; nothing is lost. Then run: trunkline retry"));
     } else if summary.delivery.waiting > 0 {
         for reason in &summary.delivery.waiting_for {
             output.say(format!("waiting: {reason}"));

@@ -9,6 +9,7 @@ use super::output::{Output, visible, visible_lines};
 use super::time::shown;
 use super::why::{Account, DeliveryAccount};
 use crate::destinations::{Match, Verdict};
+use crate::engine::counted;
 use crate::model::Call;
 use crate::problem;
 use crate::store::{AttemptRow, RawRow};
@@ -47,10 +48,10 @@ fn call(account: &Account, zone: &TimeZone, output: &mut Output) -> io::Result<(
     output.line(format!("  started {}, ended {}", at(call.started_at), at(call.ended_at)))?;
     let duration = call.duration_s.map_or("unknown".to_owned(), |seconds| format!("{seconds:.0} s"));
     output.line(format!(
-        "  duration {duration}, {} turns, {} actions, {} further fields",
-        call.turns.len(),
-        call.actions.len(),
-        call.extra.len()
+        "  duration {duration}, {}, {}, {}",
+        counted(call.turns.len() as u64, "turn", "turns"),
+        counted(call.actions.len() as u64, "action", "actions"),
+        counted(call.extra.len() as u64, "further field", "further fields"),
     ))?;
     output.line(format!("  e-mail {}", call.caller.email.as_deref().map_or("none".to_owned(), visible)))?;
     if account.revisions.len() > 1 {
@@ -153,7 +154,8 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
         "unknown" => "sent, but no usable answer came back; it is looked up before anything is sent again".to_owned(),
         "leased" => "being delivered right now".to_owned(),
         _ if row.attempts > 0 => {
-            format!("due again after {} failed tries, from {}", row.attempts, shown(row.next_at_ms, zone))
+            let tries = counted(row.attempts.into(), "failed try", "failed tries");
+            format!("due again after {tries}, from {}", shown(row.next_at_ms, zone))
         }
         _ => "due; the next `trunkline sync` or `trunkline retry` delivers it".to_owned(),
     }

@@ -108,6 +108,23 @@ impl Settings {
         })
     }
 
+    /// The settings whose secret stands in the file itself, instead of a reference to it.
+    pub fn plain_secrets(&self) -> Vec<&'static str> {
+        let section = &self.salesforce.section;
+        let is_plain = |text: &&str| !text.is_empty() && !text.starts_with("env:") && !text.starts_with("file:");
+        let secrets = [
+            ("salesforce.password", &section.password),
+            ("salesforce.security_token", &section.security_token),
+            ("salesforce.client_secret", &section.client_secret),
+            ("salesforce.refresh_token", &section.refresh_token),
+        ];
+        secrets
+            .into_iter()
+            .filter(|(_, value)| value.as_deref().filter(is_plain).is_some())
+            .map(|(name, _)| name)
+            .collect()
+    }
+
     /// The Salesforce destination's settings, or what is missing for a login.
     pub fn salesforce(&self) -> Result<salesforce::Settings, Problem> {
         let section = &self.salesforce.section;

@@ -18,7 +18,7 @@ mod workers;
 pub use dispatch::{DispatchLimits, Preview, Sketch, dispatch, unexpected};
 pub use intake::{IntakeLimits, intake, reread};
 pub use progress::{Event, Progress, Quiet, Stop};
-pub use summary::{DeliverySummary, IntakeSummary, RunSummary, reason, thousands};
+pub use summary::{DeliverySummary, IntakeSummary, RunSummary, counted, reason, thousands};
 pub use sync::{Days, SyncRun};
 
 use std::sync::{Arc, Mutex};

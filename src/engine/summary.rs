@@ -80,14 +80,12 @@ impl RunSummary {
         }
         let waiting = if delivery.hold.is_some() { "held" } else { "waiting for the next run" };
         part(delivery.waiting, waiting);
-        part(
-            self.intake.quarantined,
-            if self.intake.quarantined == 1 { "file in quarantine" } else { "files in quarantine" },
-        );
+        let quarantined = self.intake.quarantined;
+        part(quarantined, if quarantined == 1 { "file in quarantine" } else { "files in quarantine" });
         if parts.is_empty() {
             return match self.intake.files {
                 0 => nothing.to_owned(),
-                files => format!("nothing new in {} files", thousands(files)),
+                files => format!("nothing new in {}", counted(files, "file", "files")),
             };
         }
         parts.join(", ")
@@ -113,6 +111,11 @@ pub fn reason(code: &str) -> &'static str {
     }
 }
 
+/// "1 call", "2,000 calls".
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
+}
+
 /// 1521 -> "1,521".
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -129,6 +132,14 @@ pub fn thousands(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_one_and_none_are_many() {
+        let check = |number, expected: &str| assert_eq!(counted(number, "delivery", "deliveries"), expected);
+        check(0, "0 deliveries");
+        check(1, "1 delivery");
+        check(2000, "2,000 deliveries");
+    }
 
     #[test]
     fn a_run_ends_with_what_it_did_by_reason() {

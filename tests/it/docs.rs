@@ -333,6 +333,22 @@ fn every_setting_is_in_the_reference() {
 }
 
 #[test]
+fn every_salesforce_variable_is_in_the_help_and_in_the_documented_file() {
+    let reference = page("docs/configuration.md");
+    let variables = reference.split("## Variables").nth(1).expect("the part about variables");
+    let names: BTreeSet<&str> = variables.split('`').filter(|word| word.starts_with("SF_")).collect();
+    assert!(names.len() >= 10, "{names:?}");
+    let words = |text: &str| -> BTreeSet<String> {
+        text.split(|c: char| !c.is_ascii_uppercase() && c != '_').map(str::to_owned).collect()
+    };
+    let (shown, documented) = (words(&help(&[])), words(TEMPLATE));
+    for name in names {
+        assert!(shown.contains(name), "`trunkline --help` does not have {name}");
+        assert!(documented.contains(name), "config/trunkline.default.toml does not have {name}");
+    }
+}
+
+#[test]
 fn the_reference_has_no_setting_that_does_not_exist() {
     let known: BTreeSet<String> = documented_keys().into_iter().map(|(_, key, _)| key).collect();
     let reference = page("docs/configuration.md");

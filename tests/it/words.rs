@@ -1,16 +1,20 @@
 //! Promise: what the program says is what it does, in words that a person can act on.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use http::Request;
+use jiff::civil::Date;
+use serde_json::{Value, json};
+use trunkline::net::{HttpTransport, Transport};
 use trunkline::sim::salesforce::ValidationRule;
 
-use crate::support::binary::{finish, wait};
+use crate::support::binary::{bare, finish, wait};
 use crate::support::network::{LateNetwork, Loss};
-use crate::support::session::{age, session};
+use crate::support::session::{self, age, session};
 use crate::support::world::{DAY, KeyField, World, names_in};
 
 /// A day with one call, of Ada, whom the org knows.
@@ -152,7 +156,7 @@ async fn a_dry_run_shows_the_lead_that_would_be_made_once_for_each_caller() {
 async fn a_dry_run_writes_the_list_of_calls_without_a_person_too() {
     let world = one_call().await;
     world.put("two.json", &session("two", "new@example.com", "2026-11-20T10:00:00", 60));
-    world.run_sync(&["--dry-run", "--unmatched-csv", "z.csv"]).await.exits(0).tells("are in z.csv");
+    world.run_sync(&["--dry-run", "--unmatched-csv", "z.csv"]).await.exits(0).tells("is in z.csv");
     let rows = std::fs::read_to_string(world.path("z.csv")).expect("the list");
     assert_eq!(rows.lines().nth(1), Some("two,2026-11-20,new@example.com,,without a match,"), "{rows}");
     assert_eq!(rows.lines().count(), 2, "{rows}");
@@ -211,4 +215,108 @@ async fn a_reader_who_leaves_ends_nothing_and_is_told_nothing() {
         child.stderr.take().expect("piped").read_to_string(&mut words).expect("text");
         assert_eq!((wait(child).await, words.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_people_of_invented_sessions_go_into_the_org_as_they_are_written() {
+    let world = World::new(KeyField::There).await;
+    let (folder, day) = (world.sessions().display().to_string(), DAY.to_string());
+    world.run(&["sim", "sessions", "--dir", &folder, "--date", &day, "--calls", "60"]).await.exits(0);
+    let written = std::fs::read(world.sessions().join("people.json")).expect("the people");
+    let people: Value = serde_json::from_slice(&written).expect("JSON");
+    let network = HttpTransport::new().expect("a client");
+    for object in ["Contact", "Lead"] {
+        let url = format!("{}/sim/records/{object}", world.simulator.url());
+        let request = Request::post(url).body(people[object].to_string().into()).expect("a request");
+        let answer = network.send(request, Duration::from_secs(10)).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{object}: {}", String::from_utf8_lossy(answer.body()));
+    }
+    let contacts: Vec<Value> = world.org.records("Contact").iter().map(|contact| contact["Id"].clone()).collect();
+    let converted: Vec<Value> =
+        world.org.records("Lead").iter().filter_map(|lead| lead.get("ConvertedContactId").cloned()).collect();
+    assert!(!converted.is_empty() && converted.iter().all(|id| contacts.contains(id)), "{converted:?}");
+    world.run_sync(&[]).await.exits(0);
+    assert!(world.tasks().len() > 40, "{}", world.tasks().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_days_are_read_without_reckoning_with_dates() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    let source = world.source();
+    let put = |day: Date, id: &str| {
+        let document = session(id, "ada@example.com", "2026-11-20T09:00:00", 60);
+        session::put(&world.sessions(), day, &format!("{id}.json"), document.to_string());
+    };
+    for (back, id) in ["last", "before", "too_early"].into_iter().enumerate() {
+        put(DAY.saturating_sub(jiff::Span::new().days(back as i64)), id);
+    }
+    let day = DAY.to_string();
+    world.run(&["sync", "--source", &source, "--days", "2", "--to", &day]).await.exits(0).says("2 delivered");
+    assert!(world.tasks_of("too_early").is_empty());
+
+    // Without an end it is yesterday.
+    let today = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).date();
+    put(today.yesterday().expect("a day before"), "yesterday");
+    world.run(&["sync", "--source", &source, "--days", "1"]).await.exits(0);
+    world.task("yesterday");
+    for wrong in [&["--days", "2", "--from", "2026-11-20"], &["--days", "0"][..]] {
+        world.run(&[&["sync", "--source", &source], wrong].concat()).await.exits(2).tells("--days");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_is_told_as_one() {
+    let world = one_call().await;
+    world.put("two.json", &session("two", "new@example.com", "2026-11-20T10:00:00", 60));
+    let rule =
+        ValidationRule { field: "Subject".to_owned(), contains: "Voice".to_owned(), ..ValidationRule::default() };
+    world.set(|settings| settings.validation_rules = vec![rule]);
+    let ran = world.run_sync(&["--unmatched-csv", "z.csv"]).await.exits(1);
+    ran.tells("2 calls are due").tells("1 call without a person is in z.csv").tells("1 dead letter TL0601:");
+    world.run(&["retry"]).await.exits(1).tells("1 delivery is due again").tells("1 call is due");
+    world.run(&["why", "one"]).await.says(", 1 turn, 0 actions, ");
+
+    let world = one_call().await;
+    world.set(|settings| settings.hidden_fields = ["Task.CallType".to_owned()].into());
+    world.run_sync(&[]).await.exits(1).tells("1 call waits for this");
+    world.set(|settings| settings.hidden_fields.clear());
+    world.run_sync(&[]).await.exits(0).says("1 delivered");
+    world.run_sync(&[]).await.exits(0).says("nothing new in 1 file\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_lists_its_next_steps_in_columns_and_says_when_it_made_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let demo = async || {
+        let mut command = bare();
+        command.current_dir(folder.path()).arg("demo");
+        finish(command).await.exits(0)
+    };
+    let first = demo().await;
+    let abouts = ["which of two", "why a call", "the file", "the day", "again:", "your own"];
+    let columns: BTreeSet<Option<usize>> = abouts
+        .iter()
+        .map(|about| {
+            first.stderr.lines().filter(|line| line.starts_with("  trunkline")).find_map(|line| line.find(about))
+        })
+        .collect();
+    assert!(columns.len() == 1 && !columns.contains(&None), "{columns:?}\n{}", first.stderr);
+    first.says("7 delivered, 1 adopted");
+    demo().await.says("\n0 records written: every call with a person was delivered before; 1 without a match");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_notes_a_secret_that_stands_in_the_file_and_does_not_repeat_it() {
+    let noted = async |text: &str| {
+        let world = one_call().await.configure(text);
+        world.run(&["check", "--source", &world.source()]).await.exits(0).stdout
+    };
+    let plain = noted("[salesforce]\npassword = \"hunter2\"\nclient_secret = \"sim-secret\"").await;
+    let line = plain.lines().find(|line| line.starts_with("note secrets")).expect("a note");
+    assert!(line.ends_with("the secret of salesforce.password, salesforce.client_secret"), "{line}");
+    assert!(plain.contains("env:NAME") && !plain.contains("hunter2"), "{plain}");
+    let referred =
+        noted("[salesforce]\npassword = \"env:SF_CLIENT_SECRET\"\nclient_secret = \"env:SF_CLIENT_SECRET\"").await;
+    assert!(!referred.contains("secrets"), "{referred}");
 }

@@ -101,6 +101,11 @@ impl Credentials {
     }
 }
 
+/// The id of the Contact with this number, for one that is to be put in with an id of its own.
+pub fn contact_id(serial: u64) -> String {
+    ids::make("003", serial)
+}
+
 /// How a simulator is made.
 #[derive(Clone)]
 pub struct Options {

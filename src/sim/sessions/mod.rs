@@ -14,11 +14,14 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use libdeflater::{CompressionLvl, Compressor};
+use serde_json::{Value, json};
 
 pub use document::Generation;
 pub use hostile::{Fate, HostileFile, bomb, hostile_files};
 pub use people::{People, Person, Who};
 use speech::Chance;
+
+use super::salesforce::contact_id;
 
 /// What one invented day looks like.
 #[derive(Clone, Debug)]
@@ -166,25 +169,29 @@ impl Press {
     }
 }
 
-/// The people of a plan as Salesforce records: `{"Contact": [...], "Lead": [...]}`, ready for a simulated org. A converted
-/// Lead names its Contact by `ConvertedContact`, an index into the Contacts.
-pub fn records(plan: &Plan) -> serde_json::Value {
+/// Where the ids of a plan's Contacts begin to count; far from those that an org gives by itself.
+const FIRST_CONTACT: u64 = 1_000_000;
+
+/// The people of a plan as Salesforce records: `{"Contact": [...], "Lead": [...]}`, to be put into a simulated org in this
+/// order as they are. Contacts bring ids of their own, so that a converted Lead can name the one that it became.
+pub fn records(plan: &Plan) -> Value {
     let people = plan.people();
-    let person = |person: &Person| serde_json::json!({ "FirstName": person.first_name, "LastName": person.last_name, "Email": person.email });
-    let leads: Vec<serde_json::Value> = people
-        .leads
-        .iter()
-        .map(|lead| {
-            let mut record = person(lead);
-            record["Company"] = "Example Company".into();
-            if let Some(contact) = lead.converted_to {
-                record["IsConverted"] = true.into();
-                record["ConvertedContact"] = contact.into();
-            }
-            record
-        })
-        .collect();
-    serde_json::json!({ "Contact": people.contacts.iter().map(person).collect::<Vec<_>>(), "Lead": leads })
+    let id = |contact: usize| contact_id(FIRST_CONTACT + contact as u64);
+    let person = |person: &Person| json!({ "FirstName": person.first_name, "LastName": person.last_name, "Email": person.email });
+    let mut contacts: Vec<Value> = people.contacts.iter().map(person).collect();
+    for (index, contact) in contacts.iter_mut().enumerate() {
+        contact["Id"] = id(index).into();
+    }
+    let lead = |lead: &Person| {
+        let mut record = person(lead);
+        record["Company"] = "Example Company".into();
+        if let Some(contact) = lead.converted_to {
+            record["IsConverted"] = true.into();
+            record["ConvertedContactId"] = id(contact).into();
+        }
+        record
+    };
+    json!({ "Contact": contacts, "Lead": people.leads.iter().map(lead).collect::<Vec<_>>() })
 }
 
 #[cfg(test)]
