@@ -170,7 +170,7 @@ impl Settings {
         if let Some(percent) = section.api_usage_percent_max {
             settings.usage_stop_percent = between("salesforce.api_usage_percent_max", percent, 1, 100)?;
         }
-        settings.gzip = section.gzip.unwrap_or(true);
+        settings.gzip = section.gzip.unwrap_or(settings.gzip);
         settings.mapping = section.task.clone();
         settings.check()?;
         Ok(settings)

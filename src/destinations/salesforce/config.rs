@@ -140,7 +140,7 @@ impl Settings {
                 query: Duration::from_secs(120),
                 write: Duration::from_secs(120),
             },
-            gzip: true,
+            gzip: false,
         }
     }
 

@@ -133,7 +133,7 @@ async fn rows_are_judged_one_by_one_in_their_order() {
 #[tokio::test]
 async fn updates_go_by_id_and_large_bodies_are_compressed() {
     let net = Net::new(|_| None);
-    let destination = destination(&net);
+    let destination = destination_with(&net, |settings| settings.gzip = true);
     let writes: Vec<Write> = (0..50).map(|n| update(&format!("s{n}"), &format!("00T{n:015}"))).collect();
     let outcomes = destination.write(&writes).await;
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Delivered { created: false, .. })));
@@ -164,7 +164,7 @@ async fn an_update_that_names_nothing_gone_is_looked_into() {
 async fn a_host_that_does_not_understand_gzip_gets_plain_text_from_then_on() {
     let refuse = || reply(400, json!([{"errorCode": "JSON_PARSER_ERROR", "message": "Unexpected character"}]));
     let net = Net::new(move |seen| if seen.header("content-encoding") == "gzip" { refuse() } else { None });
-    let destination = destination(&net);
+    let destination = destination_with(&net, |settings| settings.gzip = true);
     let writes: Vec<Write> = (0..50).map(|n| create(&format!("s{n}"))).collect();
     for _ in 0..2 {
         assert!(destination.write(&writes).await.iter().all(|outcome| code_of(outcome) == "delivered"));
