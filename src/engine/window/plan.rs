@@ -1,0 +1,175 @@
+//! What is to be written for each matched delivery: looks up what exists, maps, and records the intent.
+//!
+//! Invariant: nothing leaves this stage to be sent before it is committed what will be sent; what was sent before without a
+//! known outcome is resolved first, unless the destination itself refuses doubles.
+
+use std::collections::HashMap;
+
+use super::{
+    ADOPTABLE_DATES_MAX, Matched, Planned, address_digest, again, operation_name, sent_of, settlement, to_json,
+};
+use crate::destinations::{Existing, Mapped, Operation, Outcome, Record, Write};
+use crate::engine::dispatch::{Dispatcher, Sketch};
+use crate::engine::outcome::{Sent, later};
+use crate::model::{CallKey, Digest};
+use crate::redact::RedactedCall;
+use crate::store::{Change, Claimed, Intent, Settlement, StoreError, StoredProblem};
+
+impl Dispatcher<'_> {
+    /// Maps everything and finds what exists already; settles what needs no write.
+    pub(super) async fn plan(&mut self, matched: Vec<Matched>) -> Result<Option<Vec<Planned>>, StoreError> {
+        let existing = match self.existing(&matched).await {
+            Ok(existing) => existing,
+            Err(outcome) => {
+                let claimed = matched.into_iter().map(|one| one.claimed).collect();
+                self.give_back(claimed, outcome).await?;
+                return Ok(None);
+            }
+        };
+        let (mut planned, mut done) = (Vec::with_capacity(matched.len()), Vec::new());
+        for one in matched {
+            let found = existing.get(&one.claimed.call.call().key);
+            match self.destination.map(&one.claimed.call, &one.person) {
+                Ok(mapped) => match self.plan_one(one, found, mapped) {
+                    Ok(plan) => planned.push(*plan),
+                    Err(settlement) => done.push(*settlement),
+                },
+                Err(problem) => {
+                    if let Some(preview) = self.preview {
+                        preview.refused(&one.claimed.call, &problem);
+                    }
+                    let change = Change::Dead { problem: StoredProblem::from(&problem) };
+                    self.count_dead(&change);
+                    done.push(settlement(&one.claimed, change, None));
+                }
+            }
+        }
+        self.settle(done).await?;
+        Ok(Some(planned))
+    }
+
+    /// The records that stand there already for calls that we know of none.
+    async fn existing(&mut self, matched: &[Matched]) -> Result<HashMap<CallKey, Existing>, Outcome> {
+        let mut found = HashMap::new();
+        let open: Vec<&Claimed> =
+            matched.iter().map(|one| &one.claimed).filter(|claimed| claimed.remote_id.is_none()).collect();
+        if !self.readiness.unique_key && !open.is_empty() {
+            let calls: Vec<&RedactedCall> = open.iter().map(|claimed| &claimed.call).collect();
+            found = self.destination.look_up(&calls).await?;
+        }
+        for claimed in open {
+            let call = claimed.call.call();
+            let Some(date) = self.destination.call_date(&claimed.call).filter(|_| !found.contains_key(&call.key))
+            else {
+                continue;
+            };
+            if !self.adoptable.contains_key(&date) {
+                if self.adoptable.len() >= ADOPTABLE_DATES_MAX {
+                    self.adoptable.clear();
+                }
+                let left = self.destination.adoptable(date).await?;
+                self.adoptable.insert(date, left);
+            }
+            if let Some(existing) = self.adoptable.get(&date).and_then(|left| left.get(&call.source_id)) {
+                found.insert(call.key.clone(), existing.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// What to do for one delivery: a write, or an end without one.
+    fn plan_one(
+        &mut self,
+        one: Matched,
+        found: Option<&Existing>,
+        mapped: Mapped,
+    ) -> Result<Box<Planned>, Box<Settlement>> {
+        let Matched { claimed, decision, person } = one;
+        let digest = Digest::of(to_json(&mapped.create).as_bytes());
+        let now_ms = self.engine.clock.now_ms();
+        let remote_id = claimed.remote_id.clone().or_else(|| found.map(|existing| existing.remote_id.clone()));
+        let operation = match &remote_id {
+            Some(remote_id) => Operation::Update { remote_id: remote_id.clone() },
+            None => Operation::Create,
+        };
+        let mut sent = sent_of(&claimed, digest, operation.clone());
+        sent.stamps = claimed.remote_id.is_none() && found.is_some_and(|existing| existing.adopted);
+        if let Some(preview) = self.preview {
+            let notes = if sent.stamps { Vec::new() } else { mapped.notes.clone() };
+            let object = mapped.object.clone();
+            let (operation, record) = (operation_name(&sent), self.record(&claimed, &sent, mapped));
+            preview.record(&claimed.call, &decision, Sketch { operation, object, record, notes });
+            return Err(Box::new(again(&claimed, i64::MAX / 2, None)));
+        }
+        if let (Some(remote_id), None) = (&claimed.remote_id, claimed.intent)
+            && claimed.delivered_digest == Some(digest)
+        {
+            self.summary.unchanged += 1;
+            return Err(Box::new(delivered(&claimed, remote_id, digest)));
+        }
+        if let Some(intent) = claimed.intent {
+            let may_still_land = !intent.settled && now_ms < later(intent.at_ms, self.limits.settle);
+            let ours = found.is_some_and(|existing| !existing.adopted) && claimed.remote_id.is_none();
+            if let (true, true, Some(remote_id)) = (ours, intent.digest == digest, &remote_id) {
+                self.summary.delivered += 1;
+                return Err(Box::new(delivered(&claimed, remote_id, digest)));
+            }
+            let doubles = operation == Operation::Create && !self.readiness.unique_key;
+            let overtakes = operation != Operation::Create && intent.digest != digest;
+            if may_still_land && (doubles || overtakes) {
+                return Err(Box::new(again(&claimed, later(intent.at_ms, self.limits.settle), None)));
+            }
+            if doubles {
+                // The look-up above is conclusive: the earlier request is over and left nothing.
+                sent.unresolved = None;
+            }
+        }
+        let object = mapped.object.clone();
+        let record = self.record(&claimed, &sent, mapped);
+        let write = Write { key: claimed.call.call().key.clone(), object, operation, record };
+        Ok(Box::new(Planned { claimed, decision, person, sent, write }))
+    }
+
+    /// The fields that go out.
+    fn record(&self, claimed: &Claimed, sent: &Sent, mapped: Mapped) -> Record {
+        match (&sent.operation, sent.stamps) {
+            (Operation::Create, _) => mapped.create,
+            (Operation::Update { .. }, true) => self.destination.adoption_stamp(&claimed.call),
+            (Operation::Update { .. }, false) => mapped.update,
+        }
+    }
+
+    /// Commits what is about to be sent; whoever lost the lease is left out.
+    pub(super) async fn intend(&self, planned: Vec<Planned>) -> Result<Vec<Planned>, StoreError> {
+        let intents = planned
+            .iter()
+            .map(|plan| Intent {
+                delivery_id: plan.claimed.delivery_id,
+                fence: plan.claimed.fence,
+                revision: plan.sent.revision,
+                digest: plan.sent.digest,
+                person: (plan.person.object.clone(), plan.person.id.clone()),
+                matched_by: address_digest(&plan.claimed.call),
+                match_json: to_json(&plan.decision),
+                record_json: to_json(&plan.write.record),
+            })
+            .collect::<Vec<_>>();
+        if intents.is_empty() {
+            return Ok(planned);
+        }
+        let held = self.engine.store.intend(intents, self.engine.clock.now_ms()).await?;
+        let held: std::collections::HashSet<i64> = held.into_iter().collect();
+        Ok(planned.into_iter().filter(|plan| held.contains(&plan.claimed.delivery_id)).collect())
+    }
+}
+
+fn delivered(one: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
+    let change = Change::Delivered {
+        remote_id: remote_id.to_owned(),
+        revision: one.revision,
+        digest,
+        adopted: false,
+        written: one.delivered_digest != Some(digest),
+    };
+    settlement(one, change, None)
+}
