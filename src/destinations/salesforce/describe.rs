@@ -143,7 +143,7 @@ impl Facts {
     fn key_advice(&self, key_field: &str) -> Option<Advice> {
         const AT: &str = "Setup > Object Manager > Activity > Fields & Relationships";
         const APART: &str =
-            "so CallObject tells Tasks apart: slower, and a second sync at the same time could double one";
+            "so CallObject tells Tasks apart: slower, and a sync with another ledger at the same time could double one";
         let advice = |what: String, help: String| Some(Advice { what, help });
         let Some(field) = self.field(key_field) else {
             return advice(
