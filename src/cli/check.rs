@@ -27,11 +27,11 @@ enum Step {
 
 pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
     let mut report = Report { rows: Vec::new(), bad: 0 };
+    let settings = context.settings(arguments.source)?;
     match config::find(context.global.config.as_deref(), &context.environment) {
         Some(path) => report.add("configuration", Step::Fine(path.display().to_string()), output, context),
         None => report.add("configuration", Step::Fine("no file; flags and environment".to_owned()), output, context),
     }
-    let settings = context.settings(arguments.source)?;
     let plain = settings.plain_secrets();
     if !plain.is_empty() {
         let what = format!("the file itself holds the secret of {}", plain.join(", "));

@@ -122,6 +122,7 @@ impl Context {
                     std::process::exit(130);
                 }
                 stop.ask();
+                super::progress::line("stopping after the work in hand; Ctrl-C again stops at once");
             }
         });
     }

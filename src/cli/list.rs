@@ -197,13 +197,20 @@ pub fn range(
     Ok(Some((from, to)))
 }
 
+/// Opens the file for a CSV, emptying it.
+pub fn open_csv(path: &Path) -> Result<csv::Writer<std::fs::File>, Failure> {
+    csv::Writer::from_path(path).map_err(|error| unwritten(path, &error))
+}
+
+fn unwritten(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    let what = format!("{} cannot be written: {error}", path.display());
+    Failure::from(Problem::new(STORE_UNUSABLE, what, "name a file in a writable folder"))
+}
+
 /// Writes the calls of `days` that have no person, for whoever mends the CRM. Answers how many.
 pub async fn unmatched_csv(store: &dyn ReadStore, days: Days, path: &Path) -> Result<usize, Failure> {
-    let broken = |error: &dyn std::fmt::Display| {
-        let what = format!("{} cannot be written: {error}", path.display());
-        Failure::from(Problem::new(STORE_UNUSABLE, what, "name a file in a writable folder"))
-    };
-    let mut csv = csv::Writer::from_path(path).map_err(|error| broken(&error))?;
+    let broken = |error: &dyn std::fmt::Display| unwritten(path, error);
+    let mut csv = open_csv(path)?;
     let header = ["session_id", "call_date", "email", "name", "reason", "candidates"];
     csv.write_record(header).map_err(|error| broken(&error))?;
     let filter = DeliveryFilter {

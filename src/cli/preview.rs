@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use serde::Serialize;
 
-use super::output::{Output, visible_lines};
+use super::output::{Output, visible, visible_lines};
 use crate::destinations::{Match, Person, Record, Verdict};
 use crate::engine::{Preview, Sketch, counted};
 use crate::problem::Problem;
@@ -80,9 +80,9 @@ impl Shown {
 fn print_row(row: &Row, output: &mut Output) -> std::io::Result<()> {
     let person = row.person.as_ref().map_or_else(String::new, |person| format!(" on {} {}", person.object, person.id));
     let rule = row.rule.as_ref().map_or_else(String::new, |rule| format!(" ({rule})"));
-    output.line(format!("{} session {}{person}{rule}", row.operation, visible_lines(&row.session_id)))?;
+    output.line(format!("{} session {}{person}{rule}", row.operation, visible(&row.session_id)))?;
     if let Some(reason) = &row.reason {
-        output.line(format!("  {reason}"))?;
+        output.line(format!("  {}", visible(reason)))?;
     }
     for (name, value) in row.record.iter().flatten() {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

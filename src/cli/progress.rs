@@ -87,7 +87,8 @@ impl Progress for Lines {
     }
 }
 
-fn line(text: &str) {
+/// A line of words where no [`super::Output`] is at hand.
+pub fn line(text: &str) {
     use std::io::Write;
     if writeln!(std::io::stderr(), "{text}").is_err() {
         tracing::debug!("stderr is closed");

@@ -45,14 +45,24 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     if arguments.dry_run {
         return dry_run(context, &settings, days, arguments.unmatched_csv.as_deref(), output).await;
     }
+    if let Some(path) = &arguments.unmatched_csv {
+        // Before the run, so that a mistake does not show after an hour.
+        list::open_csv(path)?;
+    }
     let progress = progress(output);
     let ends = context.ends(&settings)?;
     let store = context.open_store(&settings.store_path)?;
     let run = context.sync_run(&settings, ends, Arc::clone(&store), progress);
     let summary = run.run(days, None).await?;
     drop(run);
+    if summary.intake.files == 0 && summary.intake.stopped.is_none() {
+        let address = settings.source()?.address.as_str();
+        let until = if days.from == days.to { String::new() } else { format!(" to {}", days.to) };
+        output.say(format!("no files under {address} for {}{until}: check the address if there were calls", days.from));
+    }
+    let exit = tell(context, &summary, NOTHING, output)?;
     unmatched(&store, days, arguments.unmatched_csv.as_deref(), output).await?;
-    tell(context, &summary, NOTHING, output)
+    Ok(exit)
 }
 
 async fn unmatched(store: &SqliteStore, days: Days, path: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
@@ -110,8 +120,8 @@ pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut
         let calls = counted(summary.delivery.waiting, "call waits", "calls wait");
         output.say(format!("{calls} for this; nothing is lost. Then run: trunkline retry"));
     } else if summary.delivery.waiting > 0 {
-        for reason in &summary.delivery.waiting_for {
-            output.say(format!("waiting: {reason}"));
+        for problem in &summary.delivery.waiting_for {
+            output.problem(problem);
         }
         output.say("what waits is delivered by the next `trunkline sync` or `trunkline retry`");
     }

@@ -65,6 +65,12 @@ pub fn settings(file: ConfigFile, environment: Environment, flags: Overrides) ->
     let source = match address {
         None => None,
         Some(address) => {
+            if address.contains("/year=") {
+                return Err(bad(
+                    format!("the source's address {address} ends inside the folders by day"),
+                    "end it above the year=YYYY folders, e.g. s3://bucket/sessions/; --from and --to choose the days",
+                ));
+            }
             let mut source = object_store::Settings::new(address);
             source.region = file.source.region;
             source.endpoint = file.source.endpoint;

@@ -209,7 +209,7 @@ impl<'a> Dispatcher<'a> {
         }
         let wait = Duration::from_millis((at_ms - now_ms).unsigned_abs());
         if wait >= Duration::from_secs(2) {
-            let reason = self.summary.waiting_for.iter().next_back().cloned().unwrap_or_default();
+            let reason = self.summary.waiting_for.last().map_or_else(String::new, |problem| problem.what.clone());
             self.engine.progress.event(Event::Waiting { seconds: wait.as_secs(), reason });
         }
         tokio::select! {
@@ -226,8 +226,9 @@ impl<'a> Dispatcher<'a> {
         if problem.code == problem::REMOTE_BUSY {
             self.lanes = (self.lanes / 2).max(1);
         }
-        if self.summary.waiting_for.len() < 5 {
-            self.summary.waiting_for.insert(problem.what.clone());
+        let told = self.summary.waiting_for.iter().any(|other| other.code == problem.code);
+        if !told {
+            self.summary.waiting_for.push(problem.clone());
         }
     }
 

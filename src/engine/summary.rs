@@ -1,6 +1,6 @@
 //! What a run did, by reason, in numbers and in the sentence that ends it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -44,7 +44,7 @@ pub struct DeliverySummary {
     pub hold: Option<Problem>,
     /// Why calls wait, each cause once.
     #[serde(skip)]
-    pub waiting_for: BTreeSet<String>,
+    pub waiting_for: Vec<Problem>,
 }
 
 /// A whole run.

@@ -99,7 +99,7 @@ async fn a_run_that_cannot_be_done_exits_with_3_and_tells_nobodys_secrets() {
     let world = world.configure("[delivery]\npatience_s = 0\n");
     let mut command = world.sync_command(&[]);
     command.env("SF_LOGIN_URL", "http://127.0.0.1:9");
-    finish(command).await.exits(3).tells("waiting: ");
+    finish(command).await.exits(3).tells("TL0701");
     assert!(world.tasks().is_empty());
     world.run_sync(&[]).await.exits(1).says("1 delivered, 1 without a match, 1 file in quarantine");
 }
@@ -110,7 +110,7 @@ async fn a_day_without_calls_is_no_error() {
     let source = world.source();
     let ran = world.run(&["sync", "--source", &source, "--from", "2026-11-01"]).await.exits(0);
     ran.says("no files found and nothing due");
-    assert!(ran.stderr.is_empty(), "{}", ran.stderr);
+    ran.tells("check the address if there were calls");
 }
 
 #[tokio::test(flavor = "multi_thread")]

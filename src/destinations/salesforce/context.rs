@@ -163,7 +163,8 @@ fn view(call: &Call, wanted: Wanted) -> CallView {
 }
 
 fn known_duration(call: &Call) -> Option<f64> {
-    call.duration_s.filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+    // Eight digits are what CallDurationInSeconds holds; more is no duration of a call.
+    call.duration_s.filter(|seconds| seconds.is_finite() && (0.0..=99_999_999.0).contains(seconds))
 }
 
 fn direction_text(direction: Direction) -> &'static str {

@@ -110,7 +110,11 @@ fn durations_read_as_people_say_them_and_impossible_ones_stay_out() {
     check(119.0, "1 minute", Some(119));
     check(3600.0, "60 minutes", Some(3600));
     check(99_999_999.0, "1666666 minutes", Some(99_999_999));
-    check(100_000_000.0, "1666666 minutes", None);
+    let mut endless = Call::new("sessions", "rm_1");
+    endless.duration_s = Some(100_000_000.0);
+    let mapped = map_with(&endless, "Contact", &[], |_| {});
+    assert_eq!(mapped.create["Description"], "Voice AI Call Summary\nSession ID: rm_1");
+    assert!(!mapped.create.contains_key("CallDurationInSeconds"));
 }
 
 #[test]
