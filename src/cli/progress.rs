@@ -60,29 +60,44 @@ struct Counts {
     delivering: bool,
     done: u64,
     told: u64,
+    /// Why the engine waits, once told; the same reason is not told twice in a row.
+    waiting: String,
 }
 
 impl Progress for Lines {
     fn event(&self, event: Event) {
+        if let Some(text) = self.told(event) {
+            line(&text);
+        }
+    }
+}
+
+impl Lines {
+    /// The line that an event is worth, if it is worth one.
+    fn told(&self, event: Event) -> Option<String> {
         let mut counts = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match event {
-            Event::Listed(_) => {}
+            Event::Listed(_) => None,
             Event::Read(count) | Event::Settled(count) => {
                 counts.done += count;
-                if counts.done - counts.told >= LINE_EVERY {
-                    counts.told = counts.done;
-                    let what = if counts.delivering { "calls settled" } else { "files read" };
-                    line(&format!("{} {what}", thousands(counts.done)));
+                counts.waiting.clear();
+                if counts.done - counts.told < LINE_EVERY {
+                    return None;
                 }
+                counts.told = counts.done;
+                let what = if counts.delivering { "calls settled" } else { "files read" };
+                Some(format!("{} {what}", thousands(counts.done)))
             }
             Event::Delivering(count) => {
                 *counts = Counts { delivering: true, ..Counts::default() };
-                if count > 0 {
-                    line(&counted(count, "call is due", "calls are due"));
-                }
+                (count > 0).then(|| counted(count, "call is due", "calls are due"))
             }
-            Event::Waiting { seconds, reason } => line(&format!("waiting {seconds} s: {reason}")),
-            Event::Warning(text) => line(&format!("warning: {text}")),
+            Event::Waiting { reason, .. } if reason == counts.waiting => None,
+            Event::Waiting { reason, .. } => {
+                counts.waiting.clone_from(&reason);
+                Some(format!("waiting, and trying again: {reason}"))
+            }
+            Event::Warning(text) => Some(format!("warning: {text}")),
         }
     }
 }
@@ -92,5 +107,21 @@ pub fn line(text: &str) {
     use std::io::Write;
     if writeln!(std::io::stderr(), "{text}").is_err() {
         tracing::debug!("stderr is closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_to_wait_is_told_once_until_something_moves() {
+        let lines = Lines::default();
+        let wait = |reason: &str| lines.told(Event::Waiting { seconds: 4, reason: reason.to_owned() });
+        assert_eq!(wait("no answer").as_deref(), Some("waiting, and trying again: no answer"));
+        assert_eq!((wait("no answer"), wait("no answer")), (None, None));
+        assert_eq!(wait("busy").as_deref(), Some("waiting, and trying again: busy"));
+        assert_eq!(lines.told(Event::Settled(1)), None);
+        assert_eq!(wait("busy").as_deref(), Some("waiting, and trying again: busy"));
     }
 }

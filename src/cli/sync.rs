@@ -113,10 +113,11 @@ pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut
         let letters = counted(*count, "dead letter", "dead letters");
         output.say(format!("{letters} {code}: {sentence}\n  see: trunkline deliveries --state dead"));
     }
-    for problem in summary.intake.stopped.iter().chain(&summary.delivery.hold) {
+    let ended_by = summary.delivery.hold.as_ref().or(summary.delivery.gave_up.as_ref());
+    for problem in summary.intake.stopped.iter().chain(ended_by) {
         output.problem(problem);
     }
-    if summary.delivery.hold.is_some() && summary.delivery.waiting > 0 {
+    if ended_by.is_some() && summary.delivery.waiting > 0 {
         let calls = counted(summary.delivery.waiting, "call waits", "calls wait");
         output.say(format!("{calls} for this; nothing is lost. Then run: trunkline retry"));
     } else if summary.delivery.waiting > 0 {
@@ -138,9 +139,8 @@ fn exit(summary: &RunSummary) -> Exit {
         .hold
         .as_ref()
         .is_some_and(|hold| [problem::LOGIN_REFUSED, problem::API_DISABLED, problem::API_VERSION].contains(&hold.code));
-    let unreachable = delivery.hold.is_none() && delivery.waiting > 0 && !delivery.waiting_for.is_empty();
     let no_source = summary.intake.stopped.is_some() && summary.intake.files == 0;
-    if no_source || (settled == 0 && delivery.dead.is_empty() && (held_by_login || unreachable)) {
+    if no_source || (settled == 0 && delivery.dead.is_empty() && (held_by_login || delivery.gave_up.is_some())) {
         Exit::Impossible
     } else if summary.needs_a_person() || summary.stopped {
         Exit::Person
@@ -175,7 +175,8 @@ async fn dry_run(
     for (url, why) in &summary.intake.quarantine {
         output.say(format!("quarantine: {url}\n  {why}"));
     }
-    for problem in summary.intake.stopped.iter().chain(&summary.delivery.hold) {
+    let delivery = &summary.delivery;
+    for problem in summary.intake.stopped.iter().chain(&delivery.hold).chain(&delivery.gave_up) {
         output.problem(problem);
     }
     drop(store);

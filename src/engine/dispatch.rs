@@ -101,6 +101,8 @@ pub(super) struct Dispatcher<'a> {
     pub(super) lanes: usize,
     /// Windows in a row in which the remote had trouble.
     failures: u32,
+    /// The last trouble.
+    trouble: Option<Problem>,
     cool_until_ms: i64,
     progress_at_ms: i64,
 }
@@ -122,6 +124,7 @@ impl<'a> Dispatcher<'a> {
             adoptable: HashMap::new(),
             lanes: limits.lanes.max(1),
             failures: 0,
+            trouble: None,
             cool_until_ms: 0,
             progress_at_ms: engine.clock.now_ms(),
         }
@@ -157,7 +160,7 @@ impl<'a> Dispatcher<'a> {
                 }
                 Err(Outcome::Retry { after, problem, .. }) => {
                     self.trouble(&problem, after);
-                    if !self.wait_for(self.cool_until_ms).await {
+                    if !self.wait_or_give_up(self.cool_until_ms).await {
                         return Ok(false);
                     }
                 }
@@ -172,7 +175,7 @@ impl<'a> Dispatcher<'a> {
     async fn run(&mut self) -> Result<(), StoreError> {
         let parts = if self.destination.reads_whole_calls() { Parts::Whole } else { Parts::Head };
         while !self.engine.stop.is_asked() && self.summary.hold.is_none() {
-            if !self.wait_for(self.cool_until_ms).await {
+            if !self.wait_or_give_up(self.cool_until_ms).await {
                 break;
             }
             let now_ms = self.engine.clock.now_ms();
@@ -188,7 +191,7 @@ impl<'a> Dispatcher<'a> {
             }
             match self.engine.store.next_due(name).await? {
                 Some(at_ms) if self.preview.is_none() => {
-                    if !self.wait_for(at_ms).await {
+                    if !self.wait_or_give_up(at_ms).await {
                         break;
                     }
                 }
@@ -196,6 +199,19 @@ impl<'a> Dispatcher<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Like `wait_for`; where the remote's trouble outlasts the patience, that is noted as why the run ends.
+    async fn wait_or_give_up(&mut self, at_ms: i64) -> bool {
+        let goes_on = self.wait_for(at_ms).await;
+        if !goes_on && self.failures > 0 && !self.engine.stop.is_asked() {
+            let tried = (self.engine.clock.now_ms() - self.progress_at_ms).max(0) / 1000;
+            self.summary.gave_up = self.trouble.clone().map(|problem| Problem {
+                what: format!("{}; given up after {tried} s without progress", problem.what),
+                ..problem
+            });
+        }
+        goes_on
     }
 
     /// Waits until `at_ms`; false if that is beyond the patience or a stop was asked for.
@@ -209,7 +225,7 @@ impl<'a> Dispatcher<'a> {
         }
         let wait = Duration::from_millis((at_ms - now_ms).unsigned_abs());
         if wait >= Duration::from_secs(2) {
-            let reason = self.summary.waiting_for.last().map_or_else(String::new, |problem| problem.what.clone());
+            let reason = self.trouble.as_ref().map_or_else(String::new, |problem| problem.what.clone());
             self.engine.progress.event(Event::Waiting { seconds: wait.as_secs(), reason });
         }
         tokio::select! {
@@ -226,6 +242,7 @@ impl<'a> Dispatcher<'a> {
         if problem.code == problem::REMOTE_BUSY {
             self.lanes = (self.lanes / 2).max(1);
         }
+        self.trouble = Some(problem.clone());
         let told = self.summary.waiting_for.iter().any(|other| other.code == problem.code);
         if !told {
             self.summary.waiting_for.push(problem.clone());

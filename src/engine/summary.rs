@@ -42,6 +42,9 @@ pub struct DeliverySummary {
     pub people_created: u64,
     #[serde(skip)]
     pub hold: Option<Problem>,
+    /// The remote's trouble, if it outlasted the patience and ended the run.
+    #[serde(skip)]
+    pub gave_up: Option<Problem>,
     /// Why calls wait, each cause once.
     #[serde(skip)]
     pub waiting_for: Vec<Problem>,

@@ -6,10 +6,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use http::Request;
 use jiff::civil::Date;
 use serde_json::{Value, json};
-use trunkline::net::{HttpTransport, Transport};
+use trunkline::clock::Clock;
+use trunkline::net::{HttpTransport, Transport, TransportError};
 use trunkline::sim::salesforce::ValidationRule;
 
 use crate::support::binary::{bare, finish, wait};
@@ -139,9 +142,8 @@ async fn why_says_that_an_answer_was_lost_when_a_process_was_killed_before_it_ca
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_shows_the_lead_that_would_be_made_once_for_each_caller() {
     let world = World::new(KeyField::There).await.configure("[salesforce]\nno_match = \"create_lead\"");
-    for (id, email) in [("one", "new@example.com"), ("two", "New@Example.com")] {
-        world.put(&format!("{id}.json"), &session(id, email, "2026-11-20T09:00:00", 60));
-    }
+    world.put("one.json", &session("one", "new@example.com", "2026-11-20T09:00:00", 60));
+    world.put("two.json", &session("two", "New@Example.com", "2026-11-20T10:00:00", 60));
     let shown = world.run_sync(&["--dry-run"]).await.exits(0);
     shown.says("create lead session one").says("this lead is made").says("Email: new@example.com");
     shown.says("create session two").says("goes on the lead of an earlier call");
@@ -319,4 +321,36 @@ async fn check_notes_a_secret_that_stands_in_the_file_and_does_not_repeat_it() {
     let referred =
         noted("[salesforce]\npassword = \"env:SF_CLIENT_SECRET\"\nclient_secret = \"env:SF_CLIENT_SECRET\"").await;
     assert!(!referred.contains("secrets"), "{referred}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_org_that_cannot_be_reached_ends_the_run_with_one_error() {
+    let world = one_call().await.configure("[delivery]\npatience_s = 1");
+    for further in [&[][..], &["--dry-run"]] {
+        let ran = finish(unreachable(world.sync_command(further))).await.exits(3);
+        ran.tells("error TL0701: no connection to 127.0.0.1:1: Connection refused").tells("; given up after ");
+        ran.tells("help: Check the network");
+        assert_eq!(ran.stderr.matches("127.0.0.1:1").count(), 1, "{}", ran.stderr);
+    }
+}
+
+/// A network without a way out.
+struct Nowhere;
+
+#[async_trait]
+impl Transport for Nowhere {
+    async fn send(&self, _: Request<Bytes>, _: Duration) -> Result<http::Response<Bytes>, TransportError> {
+        Err(TransportError::NotSent { host: "org".to_owned(), cause: "no route".to_owned() })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_org_that_cannot_be_reached_is_waited_for_no_longer_than_the_patience() {
+    let world = one_call().await;
+    let began = world.clock.now();
+    let summary = world.sync_over(Arc::new(Nowhere)).await;
+    let waited = world.clock.now().duration_since(began);
+    assert!(waited.as_secs() > 90 && waited.as_secs() <= 180, "{waited}");
+    let gave_up = summary.delivery.gave_up.expect("a reason");
+    assert_eq!((gave_up.code.0, summary.delivery.waiting), ("TL0701", 1), "{gave_up}");
 }
