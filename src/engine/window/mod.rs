@@ -149,3 +149,22 @@ fn to_json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value)
         .unwrap_or_else(|error| panic!("a map with text keys and plain values cannot be written as JSON: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Unwritable;
+
+    impl serde::Serialize for Unwritable {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("no"))
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot be written as JSON: no")]
+    fn a_value_that_cannot_be_written_is_never_an_empty_text() {
+        to_json(&Unwritable);
+    }
+}
