@@ -20,6 +20,7 @@ CREATE TABLE raw (
     UNIQUE (source, url)
 );
 CREATE INDEX raw_by_call ON raw (call_key) WHERE call_key IS NOT NULL;
+CREATE INDEX raw_by_day ON raw (day, call_key);
 CREATE INDEX raw_quarantined ON raw (id) WHERE state = 'quarantined';
 
 CREATE TABLE call (
@@ -65,6 +66,8 @@ CREATE TABLE delivery (
     state              TEXT NOT NULL CHECK (state IN ('due', 'leased', 'delivered', 'skipped', 'dead')),
     order_at           INTEGER NOT NULL,
     desired_revision   INTEGER NOT NULL,
+    -- The desired revision when it was last claimed: a newer one that came since makes it due again.
+    leased_revision    INTEGER NOT NULL DEFAULT 0,
     delivered_revision INTEGER NOT NULL DEFAULT 0,
     delivered_digest   BLOB,
     delivered_at       INTEGER,

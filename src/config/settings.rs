@@ -235,7 +235,13 @@ impl Reader<'_> {
         if let (true, Some(client_id), Some(refresh_token)) = (takes("refresh"), &client_id, refresh) {
             return Ok(LoginFlow::Refresh { client_id: client_id.clone(), client_secret, refresh_token });
         }
-        if let (true, Some(client_id), Some(client_secret)) = (takes("client_credentials"), &client_id, client_secret) {
+        // login.salesforce.com and test.salesforce.com never take client credentials; a complete password login is meant.
+        let host = self.text("SF_LOGIN_URL", &section.login_url).unwrap_or_default();
+        let shared_host = host.is_empty() || host.contains("//login.") || host.contains("//test.");
+        let by_password = wanted == "auto" && shared_host && username.is_some() && password.is_some();
+        if let (true, false, Some(client_id), Some(client_secret)) =
+            (takes("client_credentials"), by_password, &client_id, client_secret)
+        {
             return Ok(LoginFlow::ClientCredentials { client_id: client_id.clone(), client_secret });
         }
         if let (true, Some(username), Some(password)) = (takes("password"), username, password) {

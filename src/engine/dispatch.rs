@@ -183,7 +183,13 @@ impl<'a> Dispatcher<'a> {
             let name = self.destination.name();
             let claimed = self.engine.store.claim(name, self.limits.window, parts, now_ms, lease_until_ms).await?;
             if !claimed.is_empty() {
+                let before_ms = self.progress_at_ms;
                 self.window(claimed).await?;
+                let stuck = self.progress_at_ms == before_ms
+                    && self.engine.clock.now_ms() > later(before_ms, self.limits.patience);
+                if stuck {
+                    break;
+                }
                 continue;
             }
             if self.engine.store.reclaim(now_ms).await? > 0 {

@@ -185,3 +185,18 @@ async fn a_converted_lead_stands_for_the_contact_that_it_became() {
     world.sync().await;
     assert_eq!(text(&world.task("converted"), "WhoId"), contact);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sessions_whose_ids_read_the_same_on_a_task_get_a_task_each() {
+    for key_field in [KeyField::There, KeyField::Missing] {
+        let world = World::new(key_field).await;
+        let (ada, ben) = (world.contact("ada@example.com"), world.contact("ben@example.com"));
+        world.put("one.json", &session(" rm_1", "ada@example.com", "2026-11-20T09:00:00", 60));
+        world.sync().await;
+        world.put("two.json", &session("rm_1", "ben@example.com", "2026-11-20T10:00:00", 60));
+        world.sync().await;
+        let mut on: Vec<String> = world.tasks().iter().map(|task| text(task, "WhoId").to_owned()).collect();
+        on.sort();
+        assert_eq!(on, [ada, ben], "{key_field:?}");
+    }
+}

@@ -21,11 +21,15 @@ use crate::support::session::{self, age, session};
 use crate::support::world::{DAY, KeyField, World, names_in};
 
 /// A day with one call, of Ada, whom the org knows.
-async fn one_call() -> World {
-    let world = World::new(KeyField::There).await;
+async fn one_call_in(key_field: KeyField) -> World {
+    let world = World::new(key_field).await;
     world.contact("ada@example.com");
     world.put("one.json", &session("one", "ada@example.com", "2026-11-20T09:00:00", 60));
     world
+}
+
+async fn one_call() -> World {
+    one_call_in(KeyField::There).await
 }
 
 /// A Task that an earlier script made for a session of the day.
@@ -125,7 +129,7 @@ async fn why_tells_a_second_writing_on_request_from_an_update_by_a_later_revisio
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_says_that_an_answer_was_lost_when_a_process_was_killed_before_it_came() {
-    let world = Arc::new(one_call().await);
+    let world = Arc::new(one_call_in(KeyField::Missing).await);
     let network = Arc::new(LateNetwork::new(world.clock.clone(), Loss::Silence, 1, Duration::ZERO));
     let (runs, over) = (world.clone(), network.clone());
     let killed = tokio::spawn(async move { runs.sync_over(over).await });

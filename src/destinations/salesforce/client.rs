@@ -23,7 +23,7 @@ use super::rules;
 use super::session::{Session, Sessions};
 use super::wire::Wire;
 use crate::destinations::{Outcome, Usage};
-use crate::problem::{API_LIMIT, API_VERSION, LOGIN_REFUSED, Problem};
+use crate::problem::{API_LIMIT, API_VERSION, LOGIN_REFUSED, Problem, REMOTE_BUSY};
 
 /// The newest API version that this client was written for.
 const VERSION_KNOWN: ApiVersion = ApiVersion::new(66);
@@ -121,6 +121,18 @@ impl Client {
         let request = request.map_err(|_| unfit_request())?;
         let sent = self.wire.send(request, self.settings.timeouts.login).await;
         let response = sent.map_err(|error| outcome::of_transport(&error, Effect::Read))?;
+        let status = response.status();
+        if status.is_server_error() || status.as_u16() == 429 {
+            return Err(Outcome::Retry {
+                after: None,
+                problem: Problem::new(
+                    REMOTE_BUSY,
+                    format!("the org answers {} when asked for its API versions", status.as_u16()),
+                    "Wait; look at status.salesforce.com if it goes on.",
+                ),
+                smaller: false,
+            });
+        }
         Ok(choose_version(response.body()).unwrap_or(VERSION_FALLBACK))
     }
 

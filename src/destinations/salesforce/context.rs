@@ -3,7 +3,7 @@
 //! Invariant: each string here has passed [`single_line`]. Absent values are left out, so that a template finds them
 //! undefined. The structs are the documentation of the names; they are never printed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::civil::Date;
 use serde::Serialize;
@@ -194,12 +194,20 @@ fn insight_lines(insights: &Insights) -> Vec<String> {
     rows.into_iter().filter_map(|(label, text)| Some(format!("{label}: {}", text?))).collect()
 }
 
+/// Different actions that are told; a Description holds fewer.
+const ACTION_LINES_MAX: usize = 1000;
+
 fn action_lines(actions: &[Action]) -> Vec<String> {
+    let mut places: HashMap<String, usize> = HashMap::new();
     let mut folded: Vec<(String, usize)> = Vec::new();
     for line in actions.iter().filter_map(action_line) {
-        match folded.iter_mut().find(|(other, _)| *other == line) {
-            Some((_, count)) => *count += 1,
-            None => folded.push((line, 1)),
+        match places.get(&line) {
+            Some(&place) => folded[place].1 += 1,
+            None if folded.len() < ACTION_LINES_MAX => {
+                places.insert(line.clone(), folded.len());
+                folded.push((line, 1));
+            }
+            None => {}
         }
     }
     let show = |(line, count)| if count == 1 { line } else { format!("{line} ({count} times)") };

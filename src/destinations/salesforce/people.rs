@@ -103,8 +103,9 @@ fn address(call: &Call) -> Option<String> {
     (!trimmed.is_empty()).then(|| trimmed.to_lowercase())
 }
 
+/// Whether an e-mail field of Salesforce can hold this: one that it cannot matches nobody, and is not asked about.
 fn can_be_stored(address: &str) -> bool {
-    address.chars().count() <= EMAIL_CHARS_MAX
+    address.chars().count() <= EMAIL_CHARS_MAX && address.contains('@') && !address.contains(char::is_control)
 }
 
 fn sorted<'a>(addresses: impl Iterator<Item = &'a String>) -> Vec<String> {

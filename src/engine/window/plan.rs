@@ -18,6 +18,8 @@ use crate::store::{Change, Claimed, Intent, Settlement, StoreError, StoredProble
 impl Dispatcher<'_> {
     /// Maps everything and finds what exists already; settles what needs no write.
     pub(super) async fn plan(&mut self, matched: Vec<Matched>) -> Result<Option<Vec<Planned>>, StoreError> {
+        // Before the look-up: what it did not find had not taken effect by then.
+        let looked_at_ms = self.engine.clock.now_ms();
         let existing = match self.existing(&matched).await {
             Ok(existing) => existing,
             Err(outcome) => {
@@ -30,7 +32,7 @@ impl Dispatcher<'_> {
         for one in matched {
             let found = existing.get(&one.claimed.call.call().key);
             match self.destination.map(&one.claimed.call, &one.person) {
-                Ok(mapped) => match self.plan_one(one, found, mapped) {
+                Ok(mapped) => match self.plan_one(one, found, mapped, looked_at_ms) {
                     Ok(plan) => planned.push(*plan),
                     Err(settlement) => done.push(*settlement),
                 },
@@ -70,7 +72,9 @@ impl Dispatcher<'_> {
                 let left = self.destination.adoptable(date).await?;
                 self.adoptable.insert(date, left);
             }
-            if let Some(existing) = self.adoptable.get(&date).and_then(|left| left.get(&call.source_id)) {
+            // Only what does not carry an identity yet: a Task of ours may be another call's whose id reads the same.
+            let left = self.adoptable.get(&date).and_then(|left| left.get(&call.source_id));
+            if let Some(existing) = left.filter(|existing| existing.adopted) {
                 found.insert(call.key.clone(), existing.clone());
             }
         }
@@ -83,10 +87,10 @@ impl Dispatcher<'_> {
         one: Matched,
         found: Option<&Existing>,
         mapped: Mapped,
+        looked_at_ms: i64,
     ) -> Result<Box<Planned>, Box<Settlement>> {
         let Matched { claimed, decision, person } = one;
         let digest = Digest::of(to_json(&mapped.create).as_bytes());
-        let now_ms = self.engine.clock.now_ms();
         let remote_id = claimed.remote_id.clone().or_else(|| found.map(|existing| existing.remote_id.clone()));
         let operation = match &remote_id {
             Some(remote_id) => Operation::Update { remote_id: remote_id.clone() },
@@ -108,7 +112,7 @@ impl Dispatcher<'_> {
             return Err(Box::new(delivered(&claimed, remote_id, digest)));
         }
         if let Some(intent) = claimed.intent {
-            let may_still_land = !intent.settled && now_ms < later(intent.at_ms, self.limits.settle);
+            let may_still_land = !intent.settled && looked_at_ms < later(intent.at_ms, self.limits.settle);
             let ours = found.is_some_and(|existing| !existing.adopted) && claimed.remote_id.is_none();
             if let (true, true, Some(remote_id)) = (ours, intent.digest == digest, &remote_id) {
                 self.summary.delivered += 1;

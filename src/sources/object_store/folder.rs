@@ -99,8 +99,8 @@ impl Folder {
                 *self.inside.lock().unwrap_or_else(PoisonError::into_inner) = path.parent().map(Path::to_owned);
             }
         }
-        let file = fs::File::open(path).map_err(cannot)?;
-        let metadata = file.metadata().map_err(cannot)?;
+        // Before it is opened: opening a pipe would wait for whoever writes to it.
+        let metadata = fs::metadata(path).map_err(cannot)?;
         if !metadata.is_file() {
             return Err(denied(path, &io::Error::other("it is not a file")));
         }
@@ -108,6 +108,7 @@ impl Folder {
             return Err(answers::too_large(&url, self.bytes_max));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
+        let file = fs::File::open(path).map_err(cannot)?;
         file.take(self.bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
         if bytes.len() > self.bytes_max {
             return Err(answers::too_large(&url, self.bytes_max));

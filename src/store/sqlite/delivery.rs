@@ -70,7 +70,8 @@ impl DeliveryStore for SqliteStore {
                 }
                 drop(rows);
                 let mut lease = connection.prepare_cached(
-                    "UPDATE delivery SET state = 'leased', owner = ?2, lease_until = ?3, fence = fence + 1 WHERE id = ?1",
+                    "UPDATE delivery SET state = 'leased', owner = ?2, lease_until = ?3, fence = fence + 1,
+                       leased_revision = desired_revision WHERE id = ?1",
                 )?;
                 let mut read = connection.prepare_cached(CLAIMED)?;
                 ids.iter()
@@ -386,12 +387,12 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
             ],
         ),
         Change::Skipped { problem, match_json } => (
-            "state = 'skipped', code = ?5, what = ?6, help = ?7, match_json = ?8, intent_at = NULL, intent_digest = NULL"
+            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, code = ?5, what = ?6, help = ?7, match_json = ?8, intent_at = NULL, intent_digest = NULL"
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
         ),
         Change::Dead { problem } => (
-            "state = 'dead', code = ?5, what = ?6, help = ?7, attempts = attempts + 1,
+            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'dead' END, next_at = 0, code = ?5, what = ?6, help = ?7, attempts = attempts + 1,
              intent_at = NULL, intent_digest = NULL, intent_settled = 0"
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help)],

@@ -49,6 +49,7 @@ impl SqliteStore {
     /// must be new each time.
     pub fn open(path: &Path, owner_id: &str, now_ms: i64) -> Result<SqliteStore, StoreError> {
         gate(rusqlite::version(), rusqlite::version_number())?;
+        make_private(path)?;
         let mut connection = connect(path, false)?;
         schema::migrate(&mut connection)?;
         let owner = Owner::register(path, owner_id)?;
@@ -147,6 +148,24 @@ fn patiently(mut attempt: impl FnMut() -> rusqlite::Result<()>) -> rusqlite::Res
         }
     }
     attempt()
+}
+
+/// A new ledger is for its owner alone: it holds what callers said. SQLite gives its other files the same mode.
+#[cfg(unix)]
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(StoreError::Unusable(format!("{}: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn make_private(_path: &Path) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// Refuses SQLite libraries with the WAL-reset race (fixed in 3.51.3; 3.52.0 was withdrawn): sqlite.org/wal.html.
