@@ -193,6 +193,26 @@ async fn a_revision_that_arrives_while_the_older_is_sent_makes_the_delivery_due_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_arrives_while_the_older_is_skipped_or_refused_makes_the_delivery_due_again() {
+    let problem = || StoredProblem { code: "TL0401".to_owned(), what: "none".to_owned(), help: String::new() };
+    let ends =
+        [Change::Skipped { problem: problem(), match_json: "{}".to_owned() }, Change::Dead { problem: problem() }];
+    for change in ends {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path(), "a");
+        ingest(&store, vec![item("s", 100, 1.0, 1)]).await;
+        let one = claim(&store, 1, 0).await.remove(0);
+        ingest(&store, vec![item("s", 100, 2.0, 2)]).await;
+        let ended = Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None };
+        store.settle(vec![ended.clone()], 1).await.expect("works");
+        let next = claim(&store, 1, 2).await.remove(0);
+        assert_eq!(next.revision, Revision(2));
+        store.settle(vec![Settlement { fence: next.fence, ..ended }], 3).await.expect("works");
+        assert!(claim(&store, 1, 4).await.is_empty(), "nothing newer came, so this end holds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_order_and_number_of_arrivals_does_not_matter() {
     let versions = || vec![item("s", 100, 1.0, 1), item("s", 100, 2.0, 2), item("s", 100, 3.0, 3)];
     let orders: [&[usize]; 5] = [&[0, 1, 2], &[2, 1, 0], &[1, 2, 0], &[2, 2, 0, 1, 2], &[0, 2]];
