@@ -1,6 +1,6 @@
-//! The call and its parts, and how two pieces of evidence about one call become one.
+//! The call and its parts.
 //!
-//! Invariant: merging never lets an absent or empty value erase a known one, and the newer evidence wins elsewhere.
+//! Invariant: nothing here can hold more than the evidence said; what was not said is absent, never a made-up value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -151,44 +151,6 @@ impl Call {
     pub fn date_in(&self, zone: &TimeZone) -> Option<Date> {
         self.started_at.or(self.ended_at).map(|at| at.to_zoned(zone.clone()).date())
     }
-
-    /// Lays this (newer) evidence over `older` of the same call: what is absent or empty here is taken from there.
-    pub fn over(mut self, older: Call) -> Call {
-        debug_assert_eq!(self.key, older.key);
-        keep(&mut self.started_at, older.started_at);
-        keep(&mut self.ended_at, older.ended_at);
-        keep(&mut self.duration_s, older.duration_s);
-        keep(&mut self.direction, older.direction);
-        keep(&mut self.caller.email, older.caller.email);
-        keep(&mut self.caller.name, older.caller.name);
-        keep(&mut self.caller.phone, older.caller.phone);
-        keep(&mut self.insights.use_case, older.insights.use_case);
-        keep(&mut self.insights.team_size, older.insights.team_size);
-        keep_all(&mut self.insights.pain_points, older.insights.pain_points);
-        keep(&mut self.insights.integration_interest, older.insights.integration_interest);
-        keep(&mut self.insights.timeline, older.insights.timeline);
-        for (name, value) in older.insights.other {
-            self.insights.other.entry(name).or_insert(value);
-        }
-        keep_all(&mut self.actions, older.actions);
-        keep_all(&mut self.turns, older.turns);
-        for (name, value) in older.extra {
-            self.extra.entry(name).or_insert(value);
-        }
-        self
-    }
-}
-
-fn keep<T>(newer: &mut Option<T>, older: Option<T>) {
-    if newer.is_none() {
-        *newer = older;
-    }
-}
-
-fn keep_all<T>(newer: &mut Vec<T>, older: Vec<T>) {
-    if newer.is_empty() {
-        *newer = older;
-    }
 }
 
 /// Whether two texts are the same person's address or name to a CRM: blanks around and case do not count.
@@ -199,24 +161,6 @@ pub fn same_text(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn newer_evidence_wins_and_its_gaps_are_filled_from_the_older() {
-        let mut older = Call::new("sessions", "s1");
-        older.caller.email = Some("ada@example.com".into());
-        older.insights.timeline = Some("next quarter".into());
-        older.insights.pain_points = vec!["slow approvals".into()];
-        let mut newer = Call::new("sessions", "s1");
-        newer.insights.timeline = Some("this month".into());
-        newer.duration_s = Some(60.0);
-
-        let merged = newer.over(older);
-
-        assert_eq!(merged.caller.email.as_deref(), Some("ada@example.com"));
-        assert_eq!(merged.insights.timeline.as_deref(), Some("this month"));
-        assert_eq!(merged.insights.pain_points, ["slow approvals"]);
-        assert_eq!(merged.duration_s, Some(60.0));
-    }
 
     #[test]
     fn a_call_does_not_print_what_a_person_said() {
