@@ -38,19 +38,22 @@ pub struct IntakeLimits {
     pub inflated_bytes_max: usize,
 }
 
+/// What is read, and for whom.
+pub struct Reading {
+    pub source: Arc<dyn ObjectSource>,
+    /// The destinations for which new calls become due, by name.
+    pub destinations: Vec<String>,
+    /// Gives a call its calendar day.
+    pub zone: TimeZone,
+    pub limits: IntakeLimits,
+}
+
 /// Reads every file of `days` that the ledger does not know yet. A source that fails ends the reading; what was read by
 /// then is kept and the cause stands in the summary.
-pub async fn intake(
-    engine: &Engine,
-    source: &Arc<dyn ObjectSource>,
-    destinations: &[String],
-    zone: &TimeZone,
-    days: &[Date],
-    limits: IntakeLimits,
-) -> Result<IntakeSummary, StoreError> {
-    let mut reader = Reader::new(engine, source, destinations, zone, limits)?;
+pub async fn intake(engine: &Engine, reading: &Reading, days: &[Date]) -> Result<IntakeSummary, StoreError> {
+    let mut reader = Reader::new(engine, reading)?;
     for day in days {
-        let mut listing = source.list(*day).chunks(LISTED_CHUNK);
+        let mut listing = reading.source.list(*day).chunks(LISTED_CHUNK);
         while let Some(chunk) = listing.next().await {
             if engine.stop.is_asked() || reader.summary.stopped.is_some() {
                 return Ok(reader.summary);
@@ -69,19 +72,12 @@ pub async fn intake(
 }
 
 /// Reads quarantined files again, those whose URL contains `part` (all if `None`).
-pub async fn reread(
-    engine: &Engine,
-    source: &Arc<dyn ObjectSource>,
-    destinations: &[String],
-    zone: &TimeZone,
-    part: Option<String>,
-    limits: IntakeLimits,
-) -> Result<IntakeSummary, StoreError> {
-    let mut reader = Reader::new(engine, source, destinations, zone, limits)?;
+pub async fn reread(engine: &Engine, reading: &Reading, part: Option<String>) -> Result<IntakeSummary, StoreError> {
+    let mut reader = Reader::new(engine, reading)?;
     let filter = RawFilter { state: Some("quarantined"), url_part: part, ..RawFilter::default() };
     for row in engine.store.raws(&filter).await? {
         let day = row.day.as_deref().and_then(|day| day.parse().ok());
-        match source.look(&row.url).await {
+        match reading.source.look(&row.url).await {
             Ok(Some(raw)) => reader.take(day, vec![raw]).await?,
             Ok(None) => {
                 let problem = Problem::new(
@@ -101,12 +97,22 @@ pub async fn reread(
     Ok(reader.summary)
 }
 
+/// Reads these files, each with the day of its folder, if the ledger does not know them in this version.
+pub(super) async fn reread_files(
+    engine: &Engine,
+    reading: &Reading,
+    files: Vec<(Option<Date>, RawRef)>,
+) -> Result<IntakeSummary, StoreError> {
+    let mut reader = Reader::new(engine, reading)?;
+    for (day, raw) in files {
+        reader.take(day, vec![raw]).await?;
+    }
+    Ok(reader.summary)
+}
+
 struct Reader<'a> {
     engine: &'a Engine,
-    source: &'a Arc<dyn ObjectSource>,
-    destinations: &'a [String],
-    zone: &'a TimeZone,
-    limits: IntakeLimits,
+    reading: &'a Reading,
     workers: Workers,
     summary: IntakeSummary,
 }
@@ -153,16 +159,10 @@ impl Batch {
 }
 
 impl<'a> Reader<'a> {
-    fn new(
-        engine: &'a Engine,
-        source: &'a Arc<dyn ObjectSource>,
-        destinations: &'a [String],
-        zone: &'a TimeZone,
-        limits: IntakeLimits,
-    ) -> Result<Reader<'a>, StoreError> {
+    fn new(engine: &'a Engine, reading: &'a Reading) -> Result<Reader<'a>, StoreError> {
         let workers =
             Workers::start().map_err(|error| StoreError::Unusable(format!("no thread can be started: {error}")))?;
-        Ok(Reader { engine, source, destinations, zone, limits, workers, summary: IntakeSummary::default() })
+        Ok(Reader { engine, reading, workers, summary: IntakeSummary::default() })
     }
 
     /// Fetches, converts and commits those of `raws` that are not known.
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
         self.summary.files_known += skipped;
         self.engine.progress.event(Event::Read(skipped));
 
-        let (source, limits, workers) = (self.source, self.limits, self.workers.clone());
+        let (source, limits, workers) = (&self.reading.source, self.reading.limits, self.workers.clone());
         let workers = &workers;
         let small = SMALL_INFLATED_BYTES_MAX.min(limits.inflated_bytes_max);
         let mut taken = stream::iter(fresh)
@@ -227,7 +227,8 @@ impl<'a> Reader<'a> {
                 IntakeFate::Call(_) => (String::new(), None),
             })
             .collect();
-        let results = self.engine.store.ingest(source_name(), self.destinations, self.zone, items, now_ms).await?;
+        let Reading { destinations, zone, .. } = self.reading;
+        let results = self.engine.store.ingest(source_name(), destinations, zone, items, now_ms).await?;
         self.engine.progress.event(Event::Read(results.len() as u64));
         for (result, (url, problem)) in results.into_iter().zip(named) {
             match result {

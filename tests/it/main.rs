@@ -10,6 +10,7 @@ mod hostile;
 mod identity;
 mod layers;
 mod mending;
+mod newer;
 mod nightly;
 mod object_store_answers;
 mod object_store_source;

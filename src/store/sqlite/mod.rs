@@ -50,14 +50,16 @@ impl SqliteStore {
     pub fn open(path: &Path, owner_id: &str, now_ms: i64) -> Result<SqliteStore, StoreError> {
         gate(rusqlite::version(), rusqlite::version_number())?;
         make_private(path)?;
-        let mut connection = connect(path, false)?;
+        // Locks are files beside the ledger: two names of one ledger must lead to the same ones.
+        let path = path.canonicalize().map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))?;
+        let mut connection = connect(&path, false)?;
         schema::migrate(&mut connection)?;
-        let owner = Owner::register(path, owner_id)?;
+        let owner = Owner::register(&path, owner_id)?;
         connection
             .execute("INSERT INTO owner (id, started_at) VALUES (?1, ?2)", (owner_id, now_ms))
             .map_err(StoreError::from)?;
         let writer = Writer::start(connection)?;
-        let shared = Shared { path: path.to_owned(), readers: Mutex::new(Vec::new()), writer, owner };
+        let shared = Shared { path, readers: Mutex::new(Vec::new()), writer, owner };
         Ok(SqliteStore { shared: Arc::new(shared) })
     }
 
