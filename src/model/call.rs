@@ -30,8 +30,19 @@ pub struct Call {
     pub duration_s: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
     #[serde(default)]
     pub caller: Party,
+    /// The number that was dialled, as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialled: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Campaign>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead: Option<Lead>,
     #[serde(default)]
     pub insights: Insights,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -56,6 +67,68 @@ pub enum Direction {
     Inbound,
     Outbound,
     Internal,
+}
+
+/// How the call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Completed,
+    Failed,
+    /// Nobody answered.
+    Missed,
+}
+
+/// On whose behalf the agent spoke, by the ids of the CRM that runs the campaign.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Campaign {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+}
+
+/// The sound of the call.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recording {
+    /// Where it stands; may hold a secret in its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Seconds, finite and not negative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// The prospect that the agent took down during the call. Texts as they came; an empty one is absent.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lead {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub company: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<String>,
+    /// When it was taken down, as the source wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// The person at the other end, as the source names them.
@@ -119,13 +192,31 @@ pub enum Role {
     Other,
 }
 
-/// One stretch of speech by one speaker.
+/// One stretch of speech by one speaker, or another event of the conversation.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Turn {
     pub role: Role,
     pub text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// What the source calls this kind of event, where it is neither user's nor assistant's speech: `function_call`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What wrote it down, by the source's own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Of the transcription, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<bool>,
+}
+
+impl Turn {
+    /// Speech of which nothing more is known.
+    pub fn new(role: Role, text: impl Into<String>, at: Option<Timestamp>) -> Turn {
+        Turn { role, text: text.into(), at, kind: None, source: None, confidence: None, interrupted: None }
+    }
 }
 
 impl Call {
@@ -139,7 +230,12 @@ impl Call {
             ended_at: None,
             duration_s: None,
             direction: None,
+            status: None,
             caller: Party::default(),
+            dialled: None,
+            campaign: None,
+            recording: None,
+            lead: None,
             insights: Insights::default(),
             actions: Vec::new(),
             turns: Vec::new(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Digest};
+use super::{Call, Digest, Insights, Party};
 
 /// Which file a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,25 +57,27 @@ impl Origins {
 pub fn merge(mut known: Call, origins: Origins, fresh: Call, origin: Origin) -> (Call, Origins) {
     debug_assert_eq!(known.key, fresh.key);
     let mut fields = Fields { known: &origins, fresh: &origin, of: Vec::new() };
-    let (to, from) = (&mut known, fresh);
-    fields.take("started_at", &mut to.started_at, from.started_at, Option::is_none);
-    fields.take("ended_at", &mut to.ended_at, from.ended_at, Option::is_none);
-    fields.take("duration_s", &mut to.duration_s, from.duration_s, Option::is_none);
-    fields.take("direction", &mut to.direction, from.direction, Option::is_none);
-    fields.take("email", &mut to.caller.email, from.caller.email, Option::is_none);
-    fields.take("name", &mut to.caller.name, from.caller.name, Option::is_none);
-    fields.take("phone", &mut to.caller.phone, from.caller.phone, Option::is_none);
-    fields.take("actions", &mut to.actions, from.actions, Vec::is_empty);
-    fields.take("turns", &mut to.turns, from.turns, Vec::is_empty);
-    let (to_insights, from_insights) = (&mut to.insights, from.insights);
-    fields.take("use_case", &mut to_insights.use_case, from_insights.use_case, Option::is_none);
-    fields.take("team_size", &mut to_insights.team_size, from_insights.team_size, Option::is_none);
-    fields.take("pain_points", &mut to_insights.pain_points, from_insights.pain_points, Vec::is_empty);
-    let interest = from_insights.integration_interest;
-    fields.take("integration_interest", &mut to_insights.integration_interest, interest, Option::is_none);
-    fields.take("timeline", &mut to_insights.timeline, from_insights.timeline, Option::is_none);
-    fields.take_map("insights", &mut to_insights.other, from_insights.other);
-    fields.take_map("extra", &mut to.extra, from.extra);
+    // In full, so that no field of a call can be forgotten here.
+    #[rustfmt::skip]
+    let Call {
+        key: _, source: _, source_id: _, started_at, ended_at, duration_s, direction, status, caller, dialled,
+        campaign, recording, lead, insights, actions, turns, extra,
+    } = fresh;
+    let to = &mut known;
+    fields.take("started_at", &mut to.started_at, started_at, Option::is_none);
+    fields.take("ended_at", &mut to.ended_at, ended_at, Option::is_none);
+    fields.take("duration_s", &mut to.duration_s, duration_s, Option::is_none);
+    fields.take("direction", &mut to.direction, direction, Option::is_none);
+    fields.take("status", &mut to.status, status, Option::is_none);
+    fields.take("dialled", &mut to.dialled, dialled, Option::is_none);
+    fields.take("campaign", &mut to.campaign, campaign, Option::is_none);
+    fields.take("recording", &mut to.recording, recording, Option::is_none);
+    fields.take("lead", &mut to.lead, lead, Option::is_none);
+    fields.take("actions", &mut to.actions, actions, Vec::is_empty);
+    fields.take("turns", &mut to.turns, turns, Vec::is_empty);
+    fields.take_map("extra", &mut to.extra, extra);
+    fields.take_party(&mut to.caller, caller);
+    fields.take_insights(&mut to.insights, insights);
     let of = fields.of;
     let newest = if origin.replaces(&origins.newest) { origin } else { origins.newest };
     let older = of.into_iter().filter(|(_, from)| *from != newest).collect();
@@ -101,6 +103,22 @@ impl Fields<'_> {
         } else {
             self.of.push((field.to_owned(), self.known.of(field).clone()));
         }
+    }
+
+    fn take_party(&mut self, to: &mut Party, Party { email, name, phone }: Party) {
+        self.take("email", &mut to.email, email, Option::is_none);
+        self.take("name", &mut to.name, name, Option::is_none);
+        self.take("phone", &mut to.phone, phone, Option::is_none);
+    }
+
+    fn take_insights(&mut self, to: &mut Insights, fresh: Insights) {
+        let Insights { use_case, team_size, pain_points, integration_interest, timeline, other } = fresh;
+        self.take("use_case", &mut to.use_case, use_case, Option::is_none);
+        self.take("team_size", &mut to.team_size, team_size, Option::is_none);
+        self.take("pain_points", &mut to.pain_points, pain_points, Vec::is_empty);
+        self.take("integration_interest", &mut to.integration_interest, integration_interest, Option::is_none);
+        self.take("timeline", &mut to.timeline, timeline, Option::is_none);
+        self.take_map("insights", &mut to.other, other);
     }
 
     /// Each entry is a field of its own.
