@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
         let count = raws.len() as u64;
         self.summary.files += count;
         self.engine.progress.event(Event::Listed(count));
-        let known = self.engine.store.known(source_name(), &raws).await?;
+        let known = self.engine.store.known(self.reading.source.name(), &raws).await?;
         let fresh: Vec<RawRef> =
             raws.into_iter().zip(&known).filter(|(_, known)| !**known).map(|(raw, _)| raw).collect();
         let skipped = count - fresh.len() as u64;
@@ -227,8 +227,8 @@ impl<'a> Reader<'a> {
                 IntakeFate::Call(_) => (String::new(), None),
             })
             .collect();
-        let Reading { destinations, zone, .. } = self.reading;
-        let results = self.engine.store.ingest(source_name(), destinations, zone, items, now_ms).await?;
+        let Reading { source, destinations, zone, .. } = self.reading;
+        let results = self.engine.store.ingest(source.name(), destinations, zone, items, now_ms).await?;
         self.engine.progress.event(Event::Read(results.len() as u64));
         for (result, (url, problem)) in results.into_iter().zip(named) {
             match result {
@@ -251,11 +251,6 @@ impl<'a> Reader<'a> {
             self.summary.quarantine.push((url.to_owned(), format!("{}: {}", problem.code, problem.what)));
         }
     }
-}
-
-/// The name under which session files stand in the ledger; the call key is made with it, so it never changes.
-fn source_name() -> &'static str {
-    crate::sources::object_store::SOURCE_NAME
 }
 
 /// One file to an item for the ledger. Only a store that cannot encode is an error.
