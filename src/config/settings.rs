@@ -142,6 +142,7 @@ impl Settings {
                 bad(format!("the Salesforce login URL is not a URL: {error}"), "e.g. https://example.my.salesforce.com")
             })?;
         }
+        settings.allow_http = read.switch("SF_ALLOW_HTTP", section.allow_http)?.unwrap_or(false);
         settings.audience = read.text("SF_AUDIENCE", &section.audience);
         if let Some(text) = read.text("SF_API_VERSION", &section.api_version) {
             let version = salesforce::ApiVersion::parse(&text)
@@ -192,6 +193,16 @@ impl Reader<'_> {
     /// The variable, else the key, followed if it is a reference. Blank counts as not set.
     fn text(&self, variable: &str, key: &Option<String>) -> Option<String> {
         env(self.environment, variable).or_else(|| key.clone()).filter(|text| !text.trim().is_empty())
+    }
+
+    /// The variable, else the key.
+    fn switch(&self, variable: &str, key: Option<bool>) -> Result<Option<bool>, Problem> {
+        let Some(text) = env(self.environment, variable) else { return Ok(key) };
+        match text.trim().to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" => Ok(Some(true)),
+            "0" | "false" | "no" => Ok(Some(false)),
+            _ => Err(bad(format!("{variable} is neither on nor off"), "set it to 1 or 0, or leave it out")),
+        }
     }
 
     fn secret(&self, variable: &str, name: &str, key: &Option<String>) -> Result<Option<SecretString>, Problem> {

@@ -97,13 +97,28 @@ pub async fn look_up(
     Ok(best.into_iter().map(|(key, (_, existing))| (key, existing)).collect())
 }
 
+/// The ids of the Tasks that hold these keys, archived ones too.
+pub async fn holders(client: &Client, key_field: &str, keys: &[String]) -> Result<HashMap<String, String>, Outcome> {
+    let before = format!("SELECT Id, {key_field} FROM Task WHERE {key_field}");
+    let query = InQuery { before: &before, values: keys, after: " AND IsDeleted = false", all_rows: true };
+    let mut holders = HashMap::new();
+    let mut take = |row: TaskRow| {
+        if let Some(key) = row.text(key_field).map(str::to_owned) {
+            holders.insert(key, row.id);
+        }
+    };
+    client.query_in(&query, &mut take).await?;
+    Ok(holders)
+}
+
 fn is_old(client: &Client, call: &Call) -> bool {
     let age_max = SignedDuration::from_hours(24 * ARCHIVED_AFTER_DAYS);
     let at = call.started_at.or(call.ended_at);
     at.is_some_and(|at| client.wire().now().duration_since(at) > age_max)
 }
 
-/// Tasks that the earlier script made for calls of `date`: session id to record.
+/// Tasks that the earlier script made for calls of `date`: session id to record. Those with an identity are not asked
+/// for: they are ours, and there may be as many as the day had calls.
 pub async fn adoptable(
     client: &Client,
     settings: &Settings,
@@ -116,22 +131,20 @@ pub async fn adoptable(
     let today = client.wire().now().to_zoned(settings.time_zone.clone()).date();
     let all_rows = date < today.saturating_sub(ARCHIVED_AFTER_DAYS.days());
     let key_usable = facts.key_use(&settings.key_field).usable;
-    let mut fields = vec!["Id", "WhoId", "Subject", "Description", "CreatedDate"];
-    fields.extend(facts.field("CallObject").is_some().then_some("CallObject"));
-    fields.extend(key_usable.then_some(settings.key_field.as_str()));
-    let mut statement = format!("SELECT {} FROM Task WHERE Subject IN ({})", fields.join(", "), subjects.join(","));
+    let identity = if key_usable { settings.key_field.as_str() } else { "CallObject" };
+    let mut statement = format!(
+        "SELECT Id, WhoId, Description, CreatedDate FROM Task WHERE Subject IN ({}) AND {identity} = null",
+        subjects.join(",")
+    );
     if all_rows {
         statement.push_str(" AND IsDeleted = false");
     }
-    let identity_field = if key_usable { settings.key_field.as_str() } else { "CallObject" };
-    let mut best: HashMap<String, ((bool, i64, String), Existing)> = HashMap::new();
+    let mut best: HashMap<String, ((i64, String), Existing)> = HashMap::new();
     let mut take = |row: TaskRow| {
         let Some(session_id) = row.session.0.clone() else { return };
-        let adopted = !row.text(identity_field).is_some_and(|value| key_usable || is_ours(value, &session_id));
-        let (created, id) = row.rank();
-        let rank = (adopted, created, id);
+        let rank = row.rank();
         if best.get(&session_id).is_none_or(|(other, _)| rank < *other) {
-            best.insert(session_id, (rank, row.existing(adopted)));
+            best.insert(session_id, (rank, row.existing(true)));
         }
     };
     let mut result = client.query(&statement, all_rows, &mut take).await;
@@ -148,12 +161,6 @@ fn is_too_much(failure: &Failure) -> bool {
         Failure::Refused(refusal) => refusal.has_code("QUERY_TIMEOUT") || refusal.has_code("QUERY_TOO_COMPLICATED"),
         Failure::Decided(_) => false,
     }
-}
-
-/// Whether CallObject holds an identity of ours: the session's own id, or a call key.
-fn is_ours(value: &str, session_id: &str) -> bool {
-    let hash = value.rsplit_once('-').map_or("", |(_, hash)| hash);
-    value == session_id || (hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// The session id that a Description names; only it is kept of the text.

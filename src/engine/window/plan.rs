@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::{
     ADOPTABLE_DATES_MAX, Matched, Planned, address_digest, again, operation_name, sent_of, settlement, to_json,
 };
-use crate::destinations::{Existing, Mapped, Operation, Outcome, Record, Write};
+use crate::destinations::{Existing, Mapped, Operation, Outcome, Person, Record, Write};
 use crate::engine::dispatch::{Dispatcher, Sketch};
 use crate::engine::outcome::{Sent, later};
 use crate::model::{CallKey, Digest};
@@ -98,10 +98,12 @@ impl Dispatcher<'_> {
         };
         let mut sent = sent_of(&claimed, digest, operation.clone());
         sent.stamps = claimed.remote_id.is_none() && found.is_some_and(|existing| existing.adopted);
+        let stands = stands_on(&claimed, &person)
+            || found.is_some_and(|existing| existing.person_id.as_ref() == Some(&person.id));
         if let Some(preview) = self.preview {
             let notes = if sent.stamps { Vec::new() } else { mapped.notes.clone() };
             let object = mapped.object.clone();
-            let (operation, record) = (operation_name(&sent), self.record(&claimed, &sent, mapped));
+            let (operation, record) = (operation_name(&sent), self.record(&claimed, &sent, mapped, stands));
             preview.record(&claimed.call, &decision, Sketch { operation, object, record, notes });
             return Err(Box::new(again(&claimed, i64::MAX / 2, None)));
         }
@@ -129,17 +131,22 @@ impl Dispatcher<'_> {
             }
         }
         let object = mapped.object.clone();
-        let record = self.record(&claimed, &sent, mapped);
+        let record = self.record(&claimed, &sent, mapped, stands);
         let write = Write { key: claimed.call.call().key.clone(), object, operation, record };
         Ok(Box::new(Planned { claimed, decision, person, sent, write }))
     }
 
-    /// The fields that go out.
-    fn record(&self, claimed: &Claimed, sent: &Sent, mapped: Mapped) -> Record {
+    /// The fields that go out. `stands`: the record is on its person already, or was until somebody moved it.
+    fn record(&self, claimed: &Claimed, sent: &Sent, mapped: Mapped, stands: bool) -> Record {
         match (&sent.operation, sent.stamps) {
             (Operation::Create, _) => mapped.create,
             (Operation::Update { .. }, true) => self.destination.adoption_stamp(&claimed.call),
-            (Operation::Update { .. }, false) => mapped.update,
+            (Operation::Update { .. }, false) if stands => mapped.update,
+            (Operation::Update { .. }, false) => {
+                let mut record = mapped.update;
+                record.extend(mapped.person);
+                record
+            }
         }
     }
 
@@ -165,6 +172,14 @@ impl Dispatcher<'_> {
         let held: std::collections::HashSet<i64> = held.into_iter().collect();
         Ok(planned.into_iter().filter(|plan| held.contains(&plan.claimed.delivery_id)).collect())
     }
+}
+
+/// Whether the record was put on this person by the last delivery. The ledger keeps the person of the last try, so it
+/// tells only where nothing was tried since.
+fn stands_on(claimed: &Claimed, person: &Person) -> bool {
+    let tried_since = claimed.intent.is_some() || claimed.attempts > 0 || claimed.rematched;
+    let before = claimed.person.as_ref().filter(|_| claimed.delivered_digest.is_some() && !tried_since);
+    before.is_some_and(|(object, id)| *object == person.object && *id == person.id)
 }
 
 fn delivered(one: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
