@@ -302,3 +302,36 @@ fn choice<T: Copy>(name: &str, value: Option<&str>, default: T, known: &[(&str, 
 fn bad(what: String, help: &str) -> Problem {
     Problem::new(CONFIG_BAD_VALUE, what, help)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn salesforce(file: &str, variables: &[(&str, &str)]) -> Result<salesforce::Settings, Problem> {
+        let set = [("SF_CLIENT_ID", "app"), ("SF_CLIENT_SECRET", "secret"), ("SF_LOGIN_URL", "http://sim:8080")];
+        let environment = set.iter().chain(variables).map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let file = crate::config::parse(file, "trunkline.toml")?;
+        settings(file, environment, Overrides::default())?.salesforce()
+    }
+
+    #[test]
+    fn plain_http_to_another_machine_has_to_be_allowed() {
+        let check = |file: &str, variable: Option<&str>, expected: Result<(), &str>| {
+            let variables: Vec<_> = variable.map(|value| ("SF_ALLOW_HTTP", value)).into_iter().collect();
+            let read = salesforce(file, &variables);
+            assert_eq!(read.is_ok(), expected.is_ok(), "{file} {variable:?}");
+            if let (Err(problem), Err(part)) = (read, expected) {
+                let text = problem.to_string();
+                assert!(text.contains(part), "{text}");
+            }
+        };
+        let named = "set `allow_http = true` under [salesforce] or SF_ALLOW_HTTP=1";
+        check("", None, Err(named));
+        check("[salesforce]\nallow_http = false", None, Err(named));
+        check("[salesforce]\nallow_http = true", Some("0"), Err(named));
+        check("", Some("perhaps"), Err("SF_ALLOW_HTTP is neither on nor off"));
+        check("[salesforce]\nallow_http = true", None, Ok(()));
+        check("", Some("1"), Ok(()));
+        check("", Some("TRUE"), Ok(()));
+    }
+}
