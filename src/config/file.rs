@@ -41,6 +41,7 @@ pub struct SourceSection {
 pub struct SalesforceSection {
     pub login: Option<String>,
     pub login_url: Option<String>,
+    pub allow_http: Option<bool>,
     pub username: Option<String>,
     pub password: Option<String>,
     pub security_token: Option<String>,

@@ -142,6 +142,7 @@ impl Settings {
                 bad(format!("the Salesforce login URL is not a URL: {error}"), "e.g. https://example.my.salesforce.com")
             })?;
         }
+        settings.allow_http = read.switch("SF_ALLOW_HTTP", section.allow_http)?.unwrap_or(false);
         settings.audience = read.text("SF_AUDIENCE", &section.audience);
         if let Some(text) = read.text("SF_API_VERSION", &section.api_version) {
             let version = salesforce::ApiVersion::parse(&text)
@@ -192,6 +193,16 @@ impl Reader<'_> {
     /// The variable, else the key, followed if it is a reference. Blank counts as not set.
     fn text(&self, variable: &str, key: &Option<String>) -> Option<String> {
         env(self.environment, variable).or_else(|| key.clone()).filter(|text| !text.trim().is_empty())
+    }
+
+    /// The variable, else the key.
+    fn switch(&self, variable: &str, key: Option<bool>) -> Result<Option<bool>, Problem> {
+        let Some(text) = env(self.environment, variable) else { return Ok(key) };
+        match text.trim().to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" => Ok(Some(true)),
+            "0" | "false" | "no" => Ok(Some(false)),
+            _ => Err(bad(format!("{variable} is neither on nor off"), "set it to 1 or 0, or leave it out")),
+        }
     }
 
     fn secret(&self, variable: &str, name: &str, key: &Option<String>) -> Result<Option<SecretString>, Problem> {
@@ -290,4 +301,37 @@ fn choice<T: Copy>(name: &str, value: Option<&str>, default: T, known: &[(&str, 
 
 fn bad(what: String, help: &str) -> Problem {
     Problem::new(CONFIG_BAD_VALUE, what, help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn salesforce(file: &str, variables: &[(&str, &str)]) -> Result<salesforce::Settings, Problem> {
+        let set = [("SF_CLIENT_ID", "app"), ("SF_CLIENT_SECRET", "secret"), ("SF_LOGIN_URL", "http://sim:8080")];
+        let environment = set.iter().chain(variables).map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let file = crate::config::parse(file, "trunkline.toml")?;
+        settings(file, environment, Overrides::default())?.salesforce()
+    }
+
+    #[test]
+    fn plain_http_to_another_machine_has_to_be_allowed() {
+        let check = |file: &str, variable: Option<&str>, expected: Result<(), &str>| {
+            let variables: Vec<_> = variable.map(|value| ("SF_ALLOW_HTTP", value)).into_iter().collect();
+            let read = salesforce(file, &variables);
+            assert_eq!(read.is_ok(), expected.is_ok(), "{file} {variable:?}");
+            if let (Err(problem), Err(part)) = (read, expected) {
+                let text = problem.to_string();
+                assert!(text.contains(part), "{text}");
+            }
+        };
+        let named = "set `allow_http = true` under [salesforce] or SF_ALLOW_HTTP=1";
+        check("", None, Err(named));
+        check("[salesforce]\nallow_http = false", None, Err(named));
+        check("[salesforce]\nallow_http = true", Some("0"), Err(named));
+        check("", Some("perhaps"), Err("SF_ALLOW_HTTP is neither on nor off"));
+        check("[salesforce]\nallow_http = true", None, Ok(()));
+        check("", Some("1"), Ok(()));
+        check("", Some("TRUE"), Ok(()));
+    }
 }

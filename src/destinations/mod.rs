@@ -81,8 +81,11 @@ pub struct Mapped {
     pub object: String,
     /// For a new record.
     pub create: Record,
-    /// For an existing one: `create` less what may be set only once.
+    /// For an existing one: `create` less `person` and what may be set only once.
     pub update: Record,
+    /// What puts the record on its person. It goes with `update` only when the person is another than before, so that a
+    /// record that somebody moved in the remote system stays where it was moved to.
+    pub person: Record,
     /// What was cut or left out on the way, for `why`.
     pub notes: Vec<String>,
 }

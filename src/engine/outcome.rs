@@ -104,6 +104,7 @@ fn delivered(sent: &Sent, remote_id: String) -> Decision {
             digest: sent.digest,
             adopted: sent.stamps,
             written: true,
+            matching: None,
         },
         label: "delivered",
         problem: None,

@@ -73,6 +73,9 @@ pub struct Claimed {
     pub call: RedactedCall,
     pub remote_id: Option<String>,
     pub delivered_digest: Option<Digest>,
+    /// The id of the person that the record was delivered to.
+    pub delivered_person: Option<String>,
+    /// The person of the last try: object and id.
     pub person: Option<(String, String)>,
     pub matched_by: Option<[u8; 32]>,
     pub match_json: Option<String>,
@@ -100,10 +103,18 @@ pub struct Intent {
     pub fence: i64,
     pub revision: Revision,
     pub digest: Digest,
+    pub matching: Matching,
+    pub record_json: String,
+}
+
+/// The person that a call was matched to, and why.
+#[derive(Clone, Debug)]
+pub struct Matching {
+    /// Object and id.
     pub person: (String, String),
+    /// Digest of the address.
     pub matched_by: Option<[u8; 32]>,
     pub match_json: String,
-    pub record_json: String,
 }
 
 /// What became of a claimed delivery.
@@ -124,6 +135,8 @@ pub enum Change {
         adopted: bool,
         /// False if the record already had this content and nothing was written.
         written: bool,
+        /// Where nothing was intended, because the record was found as it should be.
+        matching: Option<Box<Matching>>,
     },
     Skipped {
         problem: StoredProblem,

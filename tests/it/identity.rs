@@ -200,3 +200,28 @@ async fn two_sessions_whose_ids_read_the_same_on_a_task_get_a_task_each() {
         assert_eq!(on, [ada, ben], "{key_field:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_somebody_moved_stays_where_it_was_moved_to_until_the_caller_is_another() {
+    for key_field in BOTH {
+        let world = World::new(key_field).await;
+        let (ada, ben) = (world.contact("ada@example.com"), world.contact("ben@example.com"));
+        let boss = world.contact("boss@example.com");
+        let who = || text(&world.task("moved"), "WhoId").to_owned();
+        world.put("s.json", &session("moved", "ada@example.com", "2026-11-20T01:00:00", 60));
+        world.sync().await;
+        assert_eq!(who(), ada, "{key_field:?}");
+        let id = text(&world.task("moved"), "Id").to_owned();
+        world.org.update(&id, json!({ "WhoId": boss }));
+
+        world.put("s.json", &session("moved", "ada@example.com", "2026-11-20T01:00:00", 90));
+        world.sync().await;
+        assert_eq!(world.task("moved")["CallDurationInSeconds"], json!(90), "{key_field:?}");
+        assert_eq!(who(), boss, "{key_field:?}: what somebody moved stays");
+
+        world.put("s.json", &session("moved", "ben@example.com", "2026-11-20T01:00:00", 90));
+        world.sync().await;
+        assert_eq!(who(), ben, "{key_field:?}: another caller is another person");
+        assert_eq!(world.tasks().len(), 1, "{key_field:?}");
+    }
+}

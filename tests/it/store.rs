@@ -15,7 +15,7 @@ use trunkline::sources::RawRef;
 use trunkline::store::sqlite::SqliteStore;
 use trunkline::store::{
     Change, Claimed, DeliveryFilter, DeliveryStore, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore,
-    Intent, IntentFate, Parts, RawFilter, ReadStore, Rearm, Settlement, StoreError, StoredProblem,
+    Intent, IntentFate, Matching, Parts, RawFilter, ReadStore, Rearm, Settlement, StoreError, StoredProblem,
 };
 
 const CRM: &str = "salesforce";
@@ -59,6 +59,7 @@ fn delivered(one: &Claimed, remote_id: &str) -> Settlement {
         digest: Digest::of(b"content"),
         adopted: false,
         written: true,
+        matching: None,
     };
     Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None }
 }
@@ -82,9 +83,7 @@ fn intent(one: &Claimed, content: &[u8]) -> Intent {
         fence: one.fence,
         revision: one.revision,
         digest: Digest::of(content),
-        person: ("Contact".into(), "003".into()),
-        matched_by: None,
-        match_json: "{}".into(),
+        matching: Matching { person: ("Contact".into(), "003".into()), matched_by: None, match_json: "{}".into() },
         record_json: "{}".into(),
     }
 }

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use super::config::{ApiVersion, Settings};
 use super::outcome::{self, Effect, Row, hold};
 use super::refusal::Refusal;
-use super::rules;
+use super::rules::{self, Verdict};
 use super::session::{Session, Sessions};
 use super::wire::Wire;
 use crate::destinations::{Outcome, Usage};
@@ -175,7 +175,7 @@ impl Client {
                 (body, compressed) = self.encode(ask.body.as_deref());
                 continue;
             }
-            if refusal.status != 401 || refusal.has_code("INVALID_AUTH_HEADER") {
+            if !is_about_session(&refusal) {
                 return Err(Failure::Refused(refusal));
             }
             if refused.is_some() {
@@ -236,6 +236,18 @@ fn is_about_encoding(refusal: &Refusal) -> bool {
     refusal.status == 415 || (refusal.status == 400 && unread)
 }
 
+/// Whether a refusal is about the session, so that a new one can help. A code that only a person can mend, such as a
+/// switched-off API, is not, whatever status it comes with.
+fn is_about_session(refusal: &Refusal) -> bool {
+    let lacks_permission = refusal
+        .faults
+        .iter()
+        .filter_map(rules::find)
+        .any(|rule| matches!(rule.verdict, Verdict::Hold(_) | Verdict::HoldOrReject(..)));
+    let expired = refusal.has_code("INVALID_SESSION_ID") && refusal.status < 500;
+    !lacks_permission && (expired || refusal.status == 401)
+}
+
 /// Reads a successful answer's body.
 pub fn read_json<T: DeserializeOwned>(response: &Response<Bytes>, effect: Effect) -> Result<T, Outcome> {
     serde_json::from_slice(response.body())
@@ -255,12 +267,18 @@ fn choose_version(body: &[u8]) -> Option<ApiVersion> {
     known.or_else(|| offered.into_iter().min())
 }
 
+/// The login works, so this is no wrong credential: sessions end faster than they are used, or the refusal passes.
 fn still_refused(refusal: &Refusal) -> Outcome {
-    hold(Problem::new(
-        LOGIN_REFUSED,
-        format!("Salesforce grants a session and refuses it at once ({})", refusal.text()),
-        "Check that the login and the org belong together, and the session settings: IP locking, API access control.",
-    ))
+    Outcome::Retry {
+        after: None,
+        problem: Problem::new(
+            LOGIN_REFUSED,
+            format!("the login works, but the session is refused at once ({})", refusal.text()),
+            "It is tried again by itself. If it lasts, check that the login and the org belong together, and the session \
+             settings: timeout, IP locking, API access control.",
+        ),
+        smaller: false,
+    }
 }
 
 fn unfit_request() -> Outcome {

@@ -97,8 +97,10 @@ pub struct Timeouts {
 /// Everything that a person can set for this destination.
 pub struct Settings {
     pub login: LoginFlow,
-    /// https, or http on this machine only.
+    /// https; http on this machine, or anywhere if `allow_http`.
     pub login_url: Url,
+    /// Whether credentials may go over plain http to another machine: for a stand-in inside a private network.
+    pub allow_http: bool,
     /// `None`: the highest that the org offers and this client knows.
     pub api_version: Option<ApiVersion>,
     /// The `aud` of the JWT; `None`: by the login host.
@@ -125,6 +127,7 @@ impl Settings {
         Settings {
             login,
             login_url: Url::parse(LOGIN_URL).expect("the default login address is a URL"),
+            allow_http: false,
             api_version: None,
             audience: None,
             client_tag: CLIENT_TAG.to_owned(),
@@ -146,8 +149,7 @@ impl Settings {
 
     /// What cannot be right whatever the org says. The mapping's templates are checked where they are compiled.
     pub fn check(&self) -> Result<(), Problem> {
-        check_url(&self.login_url, "the Salesforce login URL")
-            .map_err(|what| bad(what, "Give the org's https address, e.g. https://example.my.salesforce.com."))?;
+        check_url(&self.login_url, self.allow_http, "the Salesforce login URL").map_err(|what| bad(what, HELP_HTTP))?;
         if !is_api_name(&self.key_field) {
             return Err(bad(
                 format!("the Salesforce key field `{}` is not a field's API name", self.key_field),
@@ -175,13 +177,23 @@ fn bad(what: String, help: &str) -> Problem {
     Problem::new(CONFIG_BAD_VALUE, what, help)
 }
 
-/// Whether a URL may receive credentials: https anywhere, plain http on this machine only.
-pub fn check_url(url: &Url, name: &str) -> Result<(), String> {
+/// What to do about an address that is not https.
+pub const HELP_HTTP: &str = "Give the org's https address, e.g. https://example.my.salesforce.com; for a simulated org in a \
+                             private network set `allow_http = true` under [salesforce] or SF_ALLOW_HTTP=1.";
+
+/// Whether a URL may receive credentials: https anywhere, plain http on this machine, or anywhere if that is allowed.
+pub fn check_url(url: &Url, allow_http: bool, name: &str) -> Result<(), String> {
     match url.scheme() {
         "https" if url.host().is_some() => Ok(()),
-        "http" if is_loopback(url) => Ok(()),
-        scheme => Err(format!("{name} must be https (http only on this machine), not {scheme}")),
+        "http" if may_be_http(url, allow_http) => Ok(()),
+        "http" => Err(format!("{name} is plain http to another machine, over which credentials can be read")),
+        scheme => Err(format!("{name} must be https, not {scheme}")),
     }
+}
+
+/// Whether plain http to this host is acceptable.
+pub fn may_be_http(url: &Url, allow_http: bool) -> bool {
+    is_loopback(url) || (allow_http && url.host().is_some())
 }
 
 /// Whether `text` can be the API name of a field.
@@ -222,6 +234,8 @@ mod tests {
         check(|s| s.login_url = Url::parse("http://127.0.0.1:8080").unwrap(), true);
         check(|s| s.login_url = Url::parse("http://[::1]:8080").unwrap(), true);
         check(|s| s.login_url = Url::parse("http://login.salesforce.com").unwrap(), false);
+        check(|s| (s.login_url, s.allow_http) = (Url::parse("http://sim:8080").unwrap(), true), true);
+        check(|s| (s.login_url, s.allow_http) = (Url::parse("ftp://sim:8080").unwrap(), true), false);
         check(|s| s.login_url = Url::parse("ftp://login.salesforce.com").unwrap(), false);
         check(|s| s.key_field = "Call_Key__c FROM Task".into(), false);
         check(|s| s.client_tag = "a\nb".into(), false);

@@ -74,6 +74,13 @@ impl Facts {
         self.fields.get(&name.to_ascii_lowercase())
     }
 
+    /// Notes that a field takes no more than `length` characters, as a refusal told.
+    pub fn shorten(&mut self, name: &str, length: usize) {
+        if let Some(field) = self.fields.get_mut(&name.to_ascii_lowercase()) {
+            field.length = length;
+        }
+    }
+
     fn insert(&mut self, field: Field) {
         self.fields.insert(field.name.to_ascii_lowercase(), field);
     }
@@ -202,85 +209,77 @@ fn missing_fields(missing: &[&str]) -> Problem {
     )
 }
 
+/// What is not told is not taken for a refusal: only an explicit `false` is one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireObject {
-    #[serde(default = "yes")]
-    createable: bool,
-    #[serde(default = "yes")]
-    updateable: bool,
+    createable: Option<bool>,
+    updateable: Option<bool>,
     fields: Vec<WireField>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireField {
-    name: String,
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    length: usize,
-    #[serde(default)]
-    digits: u32,
-    #[serde(default)]
-    createable: bool,
-    #[serde(default)]
-    updateable: bool,
-    #[serde(default = "yes")]
-    filterable: bool,
-    #[serde(default)]
-    unique: bool,
-    #[serde(default)]
-    external_id: bool,
-    #[serde(default)]
-    restricted_picklist: bool,
-    #[serde(default)]
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    length: Option<usize>,
+    digits: Option<u32>,
+    createable: Option<bool>,
+    updateable: Option<bool>,
+    filterable: Option<bool>,
+    unique: Option<bool>,
+    external_id: Option<bool>,
+    restricted_picklist: Option<bool>,
     picklist_values: Option<Vec<WireValue>>,
 }
 
 #[derive(Deserialize)]
 struct WireValue {
-    #[serde(default = "yes")]
-    active: bool,
-    #[serde(default)]
+    active: Option<bool>,
     value: Option<String>,
 }
 
-fn yes() -> bool {
-    true
+impl WireField {
+    /// The field, with what is documented of it standing in for a type or a size that is not told.
+    fn into_field(self, documented: &Facts) -> Option<Field> {
+        let name = self.name?;
+        let known = documented.field(&name);
+        let values = self.picklist_values.unwrap_or_default();
+        let active = values.into_iter().filter(|value| value.active != Some(false));
+        Some(Field {
+            kind: self.kind.as_deref().map_or_else(|| known.map_or(Kind::Whole, |field| field.kind), kind_of),
+            length: self.length.filter(|length| *length > 0).or(known.map(|field| field.length)).unwrap_or(0),
+            digits: self.digits.or(known.map(|field| field.digits)).unwrap_or(0),
+            createable: self.createable != Some(false),
+            updateable: self.updateable.unwrap_or_else(|| known.is_none_or(|field| field.updateable)),
+            filterable: self.filterable.unwrap_or_else(|| known.is_none_or(|field| field.filterable)),
+            // That the org refuses doubles is relied on, so it has to be told.
+            unique: self.unique == Some(true),
+            external_id: self.external_id != Some(false),
+            restricted: self.restricted_picklist == Some(true),
+            values: active.filter_map(|value| value.value).collect(),
+            name,
+        })
+    }
 }
 
-impl From<WireField> for Field {
-    fn from(wire: WireField) -> Field {
-        let values = wire.picklist_values.unwrap_or_default();
-        let active = values.into_iter().filter(|value| value.active);
-        Field {
-            kind: match wire.kind.as_str() {
-                "string" | "textarea" | "combobox" | "encryptedstring" => Kind::Text,
-                "picklist" => Kind::Picklist,
-                "int" | "long" => Kind::Integer,
-                "double" | "currency" | "percent" => Kind::Double,
-                "boolean" => Kind::Boolean,
-                "date" => Kind::Date,
-                "datetime" => Kind::DateTime,
-                _ => Kind::Whole,
-            },
-            name: wire.name,
-            length: wire.length,
-            digits: wire.digits,
-            createable: wire.createable,
-            updateable: wire.updateable,
-            filterable: wire.filterable,
-            unique: wire.unique,
-            external_id: wire.external_id,
-            restricted: wire.restricted_picklist,
-            values: active.filter_map(|value| value.value).collect(),
-        }
+fn kind_of(kind: &str) -> Kind {
+    match kind {
+        "string" | "textarea" | "combobox" | "encryptedstring" => Kind::Text,
+        "picklist" => Kind::Picklist,
+        "int" | "long" => Kind::Integer,
+        "double" | "currency" | "percent" => Kind::Double,
+        "boolean" => Kind::Boolean,
+        "date" => Kind::Date,
+        "datetime" => Kind::DateTime,
+        _ => Kind::Whole,
     }
 }
 
 /// Asks the org about Task.
-pub async fn read_task(client: &Client) -> Result<Facts, Outcome> {
+pub async fn read_task(client: &Client, key_field: &str) -> Result<Facts, Outcome> {
     let ask = Ask {
         method: Method::GET,
         path: "/sobjects/Task/describe",
@@ -291,8 +290,14 @@ pub async fn read_task(client: &Client) -> Result<Facts, Outcome> {
     };
     let response = client.send(&ask).await.map_err(|failure| failure.into_outcome(Effect::Read, None))?;
     let object: WireObject = read_json(&response, Effect::Read)?;
-    let mut facts = Facts { createable: object.createable, updateable: object.updateable, fields: HashMap::new() };
-    object.fields.into_iter().map(Field::from).for_each(|field| facts.insert(field));
+    let documented = Facts::documented(key_field);
+    let mut facts = Facts {
+        createable: object.createable != Some(false),
+        updateable: object.updateable != Some(false),
+        fields: HashMap::new(),
+    };
+    let fields = object.fields.into_iter().filter_map(|field| field.into_field(&documented));
+    fields.for_each(|field| facts.insert(field));
     Ok(facts)
 }
 

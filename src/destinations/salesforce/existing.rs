@@ -52,8 +52,8 @@ impl TaskRow {
         (created_rank(self.created.as_deref()), self.id.clone())
     }
 
-    fn existing(self, adopted: bool) -> Existing {
-        Existing { remote_id: self.id, adopted, person_id: self.who_id, record: None }
+    fn existing(self) -> Existing {
+        Existing { remote_id: self.id, adopted: true, person_id: self.who_id, record: None }
     }
 }
 
@@ -118,13 +118,28 @@ fn created_rank(created: Option<&str>) -> i64 {
     created.and_then(parse_time).map_or(i64::MAX, |time| time.as_microsecond())
 }
 
+/// The ids of the Tasks that hold these keys, archived ones too.
+pub async fn holders(client: &Client, key_field: &str, keys: &[String]) -> Result<HashMap<String, String>, Outcome> {
+    let before = format!("SELECT Id, {key_field} FROM Task WHERE {key_field}");
+    let query = InQuery { before: &before, values: keys, after: " AND IsDeleted = false", all_rows: true };
+    let mut holders = HashMap::new();
+    let mut take = |record: Record| {
+        if let (Some(key), Some(id)) = (text_of(&record, key_field), text_of(&record, "Id")) {
+            holders.insert(key.to_owned(), id.to_owned());
+        }
+    };
+    client.query_in(&query, &mut take).await?;
+    Ok(holders)
+}
+
 fn is_old(client: &Client, call: &Call) -> bool {
     let age_max = SignedDuration::from_hours(24 * ARCHIVED_AFTER_DAYS);
     let at = call.started_at.or(call.ended_at);
     at.is_some_and(|at| client.wire().now().duration_since(at) > age_max)
 }
 
-/// Tasks that the earlier script made for calls of `date`: session id to record.
+/// Tasks that the earlier script made for calls of `date`: session id to record. Those with an identity are not asked
+/// for: they are ours, and there may be as many as the day had calls.
 pub async fn adoptable(
     client: &Client,
     settings: &Settings,
@@ -137,45 +152,41 @@ pub async fn adoptable(
     let today = client.wire().now().to_zoned(settings.time_zone.clone()).date();
     let all_rows = date < today.saturating_sub(ARCHIVED_AFTER_DAYS.days());
     let key_usable = facts.key_use(&settings.key_field).usable;
-    let mut fields = vec!["Id", "WhoId", "Subject", "Description", "CreatedDate"];
-    fields.extend(facts.field("CallObject").is_some().then_some("CallObject"));
-    fields.extend(key_usable.then_some(settings.key_field.as_str()));
-    let mut statement = format!("SELECT {} FROM Task WHERE Subject IN ({})", fields.join(", "), subjects.join(","));
-    if all_rows {
-        statement.push_str(" AND IsDeleted = false");
-    }
-    let identity_field = if key_usable { settings.key_field.as_str() } else { "CallObject" };
-    let mut best: HashMap<String, ((bool, i64, String), Existing)> = HashMap::new();
+    let identity = if key_usable { settings.key_field.as_str() } else { "CallObject" };
+    let statement = |without_identity: &str| {
+        let deleted = if all_rows { " AND IsDeleted = false" } else { "" };
+        let subjects = subjects.join(",");
+        format!(
+            "SELECT Id, WhoId, Description, CreatedDate, {identity} FROM Task WHERE Subject IN ({subjects})\
+             {without_identity}{deleted}"
+        )
+    };
+    let mut best: HashMap<String, ((i64, String), Existing)> = HashMap::new();
     let mut take = |row: TaskRow| {
-        let Some(session_id) = row.session.0.clone() else { return };
-        let adopted =
-            !text_of(&row.other, identity_field).is_some_and(|value| key_usable || is_ours(value, &session_id));
-        let (created, id) = row.rank();
-        let rank = (adopted, created, id);
+        let (Some(session_id), None) = (row.session.0.clone(), text_of(&row.other, identity)) else { return };
+        let rank = row.rank();
         if best.get(&session_id).is_none_or(|(other, _)| rank < *other) {
-            best.insert(session_id, (rank, row.existing(adopted)));
+            best.insert(session_id, (rank, row.existing()));
         }
     };
-    let mut result = client.query(&statement, all_rows, &mut take).await;
-    if result.as_ref().is_err_and(is_too_much) {
-        let since = format!("{statement} AND CreatedDate >= {first}T00:00:00Z");
+    let bounded = statement(&format!(" AND {identity} = null"));
+    let mut result = client.query(&bounded, all_rows, &mut take).await;
+    if result.as_ref().is_err_and(|failure| has_code(failure, &["QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED"])) {
+        let since = format!("{bounded} AND CreatedDate >= {first}T00:00:00Z");
         result = client.query(&since, all_rows, &mut take).await;
+    } else if result.as_ref().is_err_and(|failure| has_code(failure, &["MALFORMED_QUERY", "INVALID_FIELD"])) {
+        // Where the field cannot be compared with nothing, the rows are sorted out here.
+        result = client.query(&statement(""), all_rows, &mut take).await;
     }
     result.map_err(|failure| failure.into_outcome(Effect::Read, None))?;
     Ok(best.into_iter().map(|(session_id, (_, existing))| (session_id, existing)).collect())
 }
 
-fn is_too_much(failure: &Failure) -> bool {
+fn has_code(failure: &Failure, codes: &[&str]) -> bool {
     match failure {
-        Failure::Refused(refusal) => refusal.has_code("QUERY_TIMEOUT") || refusal.has_code("QUERY_TOO_COMPLICATED"),
+        Failure::Refused(refusal) => codes.iter().any(|code| refusal.has_code(code)),
         Failure::Decided(_) => false,
     }
-}
-
-/// Whether CallObject holds an identity of ours: the session's own id, or a call key.
-fn is_ours(value: &str, session_id: &str) -> bool {
-    let hash = value.rsplit_once('-').map_or("", |(_, hash)| hash);
-    value == session_id || (hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// The session id that a Description names; only it is kept of the text.

@@ -107,7 +107,8 @@ pub async fn create_person(client: &Client, call: &Call) -> Result<Person, Outco
             Ok(Person { object: OBJECT.to_owned(), id: created.id })
         }
         Err(failure) => named_duplicate(&failure).ok_or_else(|| {
-            failure.into_outcome(Effect::Write, Some(Row { key_field: "", key: "", update: false, rows: 1 }))
+            failure
+                .into_outcome(Effect::Write, Some(Row { key_field: "", key: "", update: false, rows: 1, shut: true }))
         }),
     }
 }

@@ -13,14 +13,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use super::config::{ApiVersion, LoginFlow, Settings, check_url};
+use super::config::{ApiVersion, HELP_HTTP, LoginFlow, Settings, check_url, may_be_http};
 use super::login_help;
 use super::outcome::{self, Effect, hold};
 use super::refusal::Refusal;
 use super::soap::{self, LoginAnswer};
 use super::wire::Wire;
 use crate::destinations::Outcome;
-use crate::net::is_loopback;
 use crate::problem::{LOGIN_REFUSED, Problem, REMOTE_BUSY, REMOTE_UNREACHABLE, scrub};
 
 /// The last API version that has the SOAP login.
@@ -71,7 +70,7 @@ async fn log_in_by_oauth(wire: &Wire, settings: &Settings) -> Result<Granted, Ou
         .map_err(|_| refused("the login answer has no access_token and instance_url", login_help::NOT_SALESFORCE))?;
     Ok(Granted {
         token: SecretString::from(answer.access_token),
-        instance: instance(&answer.instance_url, false, &settings.login_url)?,
+        instance: instance(&answer.instance_url, false, settings)?,
     })
 }
 
@@ -122,7 +121,7 @@ async fn log_in_by_soap(
             Err(refused("the integration user's password has expired", login_help::PASSWORD_EXPIRED))
         }
         LoginAnswer::Session { session_id, server_url, .. } => {
-            Ok(Granted { token: session_id, instance: instance(&server_url, true, &settings.login_url)? })
+            Ok(Granted { token: session_id, instance: instance(&server_url, true, settings)? })
         }
         LoginAnswer::Fault { code, message } => Err(of_login_error(&code, &message)),
         LoginAnswer::Unreadable => Err(of_refused_token(&Refusal::read(&response, wire.now()))),
@@ -161,16 +160,17 @@ pub fn audience(settings: &Settings) -> String {
 }
 
 /// The origin that data calls go to. SOAP's `serverUrl` may name the host's `-api` twin, which REST does not use. A
-/// stand-in on this machine that was logged in to over http may still name itself with https, as the service does.
-fn instance(text: &str, from_soap: bool, login_url: &Url) -> Result<Url, Outcome> {
+/// stand-in that was logged in to over http may still name itself with https, as the service does.
+fn instance(text: &str, from_soap: bool, settings: &Settings) -> Result<Url, Outcome> {
+    let (login_url, allow_http) = (&settings.login_url, settings.allow_http);
     let unfit = || refused("the login answer names no usable instance URL", login_help::NOT_SALESFORCE);
     let mut url = Url::parse(text.trim()).map_err(|_| unfit())?;
     let is_login_host = url.host() == login_url.host() && url.port() == login_url.port();
-    if is_login_host && login_url.scheme() == "http" && is_loopback(login_url) {
+    if is_login_host && login_url.scheme() == "http" && may_be_http(login_url, allow_http) {
         url.set_scheme("http").map_err(|()| unfit())?;
     }
-    check_url(&url, "the instance URL of the login answer")
-        .map_err(|what| refused(&what, login_help::NOT_SALESFORCE))?;
+    let help = if url.scheme() == "http" { HELP_HTTP } else { login_help::NOT_SALESFORCE };
+    check_url(&url, allow_http, "the instance URL of the login answer").map_err(|what| refused(&what, help))?;
     if from_soap && let Some((first, rest)) = url.domain().and_then(|domain| domain.split_once('.')) {
         let plain = format!("{}.{rest}", first.strip_suffix("-api").unwrap_or(first));
         url.set_host(Some(&plain)).map_err(|_| unfit())?;

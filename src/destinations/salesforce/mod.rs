@@ -3,8 +3,10 @@
 //! Each call is on one Task because the org refuses a second with the same key (`Call_Key__c`, External ID and Unique);
 //! where that field is not there, CallObject and a look-up before each resend stand in. This file wires the parts
 //! together: `login` and `session`, `client` and `soql`, then `describe`, `people`, `existing`, `task`, `write`, `lead`;
-//! `rules` and `outcome` say what each error means.
+//! `answers`, `rules`, `outcome` and `blame` say what each answer means.
 
+mod answers;
+mod blame;
 mod client;
 mod compare;
 pub mod config;
@@ -102,7 +104,7 @@ impl Salesforce {
         }
         self.client.wire().forget_allowance();
         self.client.connect().await?;
-        let facts = describe::read_task(&self.client).await?;
+        let facts = describe::read_task(&self.client, &self.settings.key_field).await?;
         let readiness = facts.readiness(&self.settings.key_field, self.mapping.fields())?;
         *self.facts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(facts);
         self.client.check_allowance()?;
@@ -115,6 +117,16 @@ impl Salesforce {
         if matches!(outcome, Outcome::Hold { .. }) {
             self.held.store(true, std::sync::atomic::Ordering::Release);
         }
+    }
+
+    /// Remembers how long texts may be where the org's description did not tell, so that the next try is cut to fit.
+    fn learn(&self, lengths: &[(String, usize)]) {
+        if lengths.is_empty() {
+            return;
+        }
+        let mut facts = Facts::clone(&self.facts());
+        lengths.iter().for_each(|(field, length)| facts.shorten(field, *length));
+        *self.facts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(facts);
     }
 
     fn noted<T>(&self, result: Result<T, Outcome>) -> Result<T, Outcome> {
@@ -201,9 +213,10 @@ impl Destination for Salesforce {
         if let Err(outcome) = self.prepare().await {
             return vec![outcome; writes.len()];
         }
-        let outcomes = write::write(&self.client, &self.settings.key_field, writes).await;
-        outcomes.iter().for_each(|outcome| self.note(outcome));
-        outcomes
+        let written = write::write(&self.client, &self.settings.key_field, &self.facts(), writes).await;
+        written.outcomes.iter().for_each(|outcome| self.note(outcome));
+        self.learn(&written.lengths);
+        written.outcomes
     }
 
     fn link(&self, remote_id: &str) -> Option<String> {

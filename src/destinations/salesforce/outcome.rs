@@ -27,6 +27,8 @@ pub struct Row<'a> {
     pub update: bool,
     /// How many rows the request carried.
     pub rows: usize,
+    /// Whether a field that cannot be written is so for all records, not for this one only.
+    pub shut: bool,
 }
 
 const HELP_WAIT: &str = "Nothing to do: it is tried again by itself.";
@@ -77,6 +79,7 @@ pub fn of_refusal(refusal: &Refusal, effect: Effect, row: Option<Row>) -> Outcom
         Verdict::ServerFailed => server_failed(refusal, effect),
         Verdict::Smaller(code) => smaller(about(code)),
         Verdict::HoldOrReject(code, _) | Verdict::Hold(code) => hold(about(code)),
+        Verdict::Field => hold(about(p::FIELD_MISSING)),
         Verdict::Gone if fault.code == "NOT_FOUND" => hold(about(p::API_VERSION)),
         _ => match row {
             Some(row) if row.rows == 1 => of_fault(fault, row),
@@ -155,6 +158,11 @@ pub fn of_fault(fault: &Fault, row: Row) -> Outcome {
             Outcome::Unknown { problem: Problem::new(p::OUTCOME_UNKNOWN, describe(fault), HELP_LOOK_UP), settled: true }
         }
         Verdict::Hold(code) => hold(about(code)),
+        Verdict::Field if row.shut => hold(about(p::FIELD_MISSING)),
+        Verdict::Field => {
+            let what = format!("a field of this record cannot be written ({})", quoted(fault));
+            reject(Problem::new(p::ROW_ACCESS, what, rules::HELP_SHUT))
+        }
         Verdict::HoldOrReject(_, code) | Verdict::Reject(code) => reject(about(code)),
         Verdict::Rematch => Outcome::Rematch { problem: about(p::ROW_REFERENCE) },
         Verdict::Gone => of_gone(fault, row),
@@ -249,13 +257,16 @@ fn describe(fault: &Fault) -> String {
             format!("STRING_TOO_LONG: {} takes at most {} characters", scrub(field), scrub(limit))
         }
         "INVALID_EMAIL_ADDRESS" if !fields.is_empty() => format!("INVALID_EMAIL_ADDRESS in {}", scrub(&fields)),
-        "INVALID_FIELD" | "INVALID_FIELD_FOR_INSERT_UPDATE" => format!(
-            "a field is missing or not visible to the integration user ({}: {})",
-            scrub(&fault.code),
-            scrub(without_echo(&fault.message))
-        ),
-        _ => Fault { message: without_echo(&fault.message).to_owned(), ..fault.clone() }.text(),
+        "INVALID_FIELD" | "INVALID_FIELD_FOR_INSERT_UPDATE" => {
+            format!("a field is missing or not visible to the integration user ({})", quoted(fault))
+        }
+        _ => quoted(fault),
     }
+}
+
+/// Code and message without the query's echo.
+fn quoted(fault: &Fault) -> String {
+    Fault { message: without_echo(&fault.message).to_owned(), ..fault.clone() }.text()
 }
 
 /// A query error repeats a piece of the query, where addresses stand, before the reason: only the reason is kept.

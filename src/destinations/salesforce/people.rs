@@ -70,8 +70,7 @@ impl Pile {
 struct PersonRow {
     id: String,
     email: Option<String>,
-    #[serde(default)]
-    is_converted: bool,
+    is_converted: Option<bool>,
     #[serde(default)]
     converted_contact_id: Option<String>,
     #[serde(default)]
@@ -105,7 +104,8 @@ fn address(call: &Call) -> Option<String> {
 
 /// Whether an e-mail field of Salesforce can hold this: one that it cannot matches nobody, and is not asked about.
 fn can_be_stored(address: &str) -> bool {
-    address.chars().count() <= EMAIL_CHARS_MAX && address.contains('@') && !address.contains(char::is_control)
+    let blank = |c: char| c.is_control() || c.is_whitespace();
+    address.chars().count() <= EMAIL_CHARS_MAX && address.contains('@') && !address.contains(blank)
 }
 
 fn sorted<'a>(addresses: impl Iterator<Item = &'a String>) -> Vec<String> {
@@ -139,7 +139,7 @@ fn as_contact(row: PersonRow, rule: SeveralRule) -> Option<Found> {
 }
 
 fn as_lead(row: PersonRow, rule: SeveralRule) -> Option<Found> {
-    if !row.is_converted {
+    if row.is_converted != Some(true) {
         let person_id = row.id.clone();
         return Some(found(row, Tier::Lead, person_id, rule));
     }

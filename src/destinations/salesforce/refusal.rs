@@ -1,13 +1,12 @@
 //! Reads answers that are not a success: the REST array, a single object, the OAuth shape, HTML, or nothing.
 //!
-//! Invariant: reading never fails; what cannot be understood becomes a [`Refusal`] without faults. Which outcome
-//! follows is decided in `outcome`.
+//! Invariant: reading never fails, and one part that cannot be understood hides no other; what is not understood at all
+//! becomes a [`Refusal`] without faults. Which outcome follows is decided in `outcome`.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::problem::scrub;
@@ -16,17 +15,37 @@ use crate::problem::scrub;
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// One error as Salesforce reports it, for a whole request or for one row.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fault {
-    #[serde(alias = "errorCode", alias = "statusCode", default)]
     pub code: String,
-    #[serde(default)]
     pub message: String,
-    #[serde(default, deserialize_with = "null_as_empty")]
     pub fields: Vec<String>,
 }
 
 impl Fault {
+    /// Reads one error of a request (`errorCode`), of a row (`statusCode`) or of OAuth (`error`). `None` if it is none.
+    fn read(value: &Value) -> Option<Fault> {
+        let first = |names: &[&str]| {
+            let mut texts = names.iter().filter_map(|name| value.get(name)?.as_str());
+            texts.find(|text| !text.trim().is_empty()).unwrap_or_default().to_owned()
+        };
+        let code = first(&["errorCode", "statusCode", "error"]);
+        let message = first(&["message", "error_description"]);
+        if code.is_empty() && message.is_empty() {
+            return None;
+        }
+        let fields = value.get("fields").map(texts_of).unwrap_or_default();
+        Some(Fault { code, message, fields })
+    }
+
+    /// Reads a list of errors, also where a single one stands without its list; anything else counts as none.
+    pub fn read_all(value: &Value) -> Vec<Fault> {
+        match value {
+            Value::Array(items) => items.iter().filter_map(Fault::read).collect(),
+            other => Fault::read(other).into_iter().collect(),
+        }
+    }
+
     /// Whether the error is about this field, by the list of fields.
     pub fn names_field(&self, field: &str) -> bool {
         self.fields.iter().any(|name| name.eq_ignore_ascii_case(field))
@@ -40,15 +59,6 @@ impl Fault {
             (true, _) => scrub(&self.message),
         }
     }
-}
-
-/// Reads a list; null counts as an empty one.
-pub fn null_as_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A whole request that was answered, but not with success.
@@ -66,9 +76,9 @@ impl Refusal {
     /// Reads status, headers and body; `now` turns a `Retry-After` date into a pause.
     pub fn read(response: &http::Response<bytes::Bytes>, now: Timestamp) -> Refusal {
         let body = response.body();
-        let value: Option<Value> = serde_json::from_slice(body).ok();
-        let duplicates = value.as_ref().map(read_duplicates).unwrap_or_default();
-        let faults = value.map(read_faults).unwrap_or_default();
+        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        let duplicates = read_duplicates(&value);
+        let faults = Fault::read_all(&value);
         let retry_after = read_retry_after(response.headers(), now);
         Refusal { status: response.status().as_u16(), faults, duplicates, retry_after }
     }
@@ -91,22 +101,10 @@ impl Refusal {
     }
 }
 
-fn read_faults(value: Value) -> Vec<Fault> {
-    match value {
-        Value::Array(items) => items.into_iter().filter_map(read_fault).collect(),
-        other => read_fault(other).into_iter().collect(),
-    }
-}
-
-fn read_fault(value: Value) -> Option<Fault> {
-    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    if value.get("error").is_some() {
-        return Some(Fault { code: text("error"), message: text("error_description"), fields: Vec::new() });
-    }
-    if !value.is_object() {
-        return None;
-    }
-    serde_json::from_value(value).ok()
+/// The texts of a list, or a text that stands alone.
+fn texts_of(value: &Value) -> Vec<String> {
+    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Finds the records in `duplicateResut`, as live orgs spell it, or `duplicateResult`.
@@ -161,7 +159,14 @@ mod tests {
         check(r#"[{"message":"m","errorCode":"C"}]"#, "C", "m");
         check(r#"[{"message":"m","errorCode":"C","fields":["F"]}]"#, "C", "m");
         check(r#"[{"message":"m","statusCode":"C","fields":null}]"#, "C", "m");
+        check(r#"[{"message":"m","errorCode":"C","fields":"F","extra":{"a":[1]}}]"#, "C", "m");
+        check(r#"[{"message":"m","errorCode":"C","statusCode":"C"}]"#, "C", "m");
+        check(r#"[{"message":"m","errorCode":null,"statusCode":"C"}]"#, "C", "m");
+        check(r#"[{"message":null,"errorCode":"C"}]"#, "C", "");
+        check(r#"[{"message":5,"errorCode":"C","fields":[null,"F",3]}]"#, "C", "");
+        check(r#"[null,"x",{"errorCode":"C"}]"#, "C", "");
         check(r#"{"message":"m","errorCode":"C"}"#, "C", "m");
+        check(r#"{"error":"invalid_grant"}"#, "invalid_grant", "");
         check(
             r#"{"error":"invalid_grant","error_description":"authentication failure"}"#,
             "invalid_grant",
@@ -173,6 +178,20 @@ mod tests {
         check("null", "", "");
         check(r#"["https://x/1","https://x/2"]"#, "", "");
         check(r#"[{"message":5}]"#, "", "");
+    }
+
+    #[test]
+    fn fields_are_a_list_a_text_or_absent() {
+        let check = |fields: &str, expected: &[&str]| {
+            let body = format!(r#"[{{"errorCode":"C","message":"m"{fields}}}]"#);
+            assert_eq!(read(400, &body).faults[0].fields, expected, "{body}");
+        };
+        check("", &[]);
+        check(r#","fields":null"#, &[]);
+        check(r#","fields":[]"#, &[]);
+        check(r#","fields":"F""#, &["F"]);
+        check(r#","fields":["F",null,"G"]"#, &["F", "G"]);
+        check(r#","fields":{"F":1}"#, &[]);
     }
 
     #[test]

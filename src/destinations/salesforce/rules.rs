@@ -30,6 +30,8 @@ pub enum Verdict {
     Rematch,
     /// Something that the request refers to does not exist.
     Gone,
+    /// A field cannot be written: for nobody who logs in as we do, or in this record only.
+    Field,
     /// A trigger or flow threw.
     Trigger,
     /// A unique field holds the value already.
@@ -68,10 +70,16 @@ const HELP_VALIDATION: &str = "Exempt the integration user from the validation r
                                `trunkline retry`.";
 const HELP_SHARING: &str =
     "Share the person's record with the integration user, then run `trunkline retry` for this call.";
+const HELP_SECURITY: &str = "Exempt the integration user from the transaction security policy.";
+/// What can be said about a field that one record refuses.
+pub const HELP_SHUT: &str = "Either the record has it so (somebody made the Task recurring, or a page layout or record type \
+                             makes the field read-only): change that, or leave the record. Or the integration user may not \
+                             edit the field: open it (Field-Level Security). Then run `trunkline retry` for this call.";
 const HELP_CONFIGURATION: &str = "Read what Salesforce says above and change the org or the settings; deliveries wait.";
 
 use Verdict::{
-    Busy, DailyLimit, DuplicateValue, Gone, Hold, HoldOrReject, Locked, Reject, Rematch, ServerFailed, Smaller, Trigger,
+    Busy, DailyLimit, DuplicateValue, Field, Gone, Hold, HoldOrReject, Locked, Reject, Rematch, ServerFailed, Smaller,
+    Trigger,
 };
 
 /// Every code that means something to us, in the order in which they are tried.
@@ -79,6 +87,7 @@ pub const RULES: &[Rule] = &[
     rule("UNABLE_TO_LOCK_ROW", "", Locked, WAIT),
     rule("REQUEST_LIMIT_EXCEEDED", "concurrent", Busy(5), WAIT),
     rule("REQUEST_LIMIT_EXCEEDED", "", DailyLimit, HELP_LIMIT),
+    rule("LIMIT_EXCEEDED", "", Busy(60), WAIT),
     rule("SERVER_UNAVAILABLE", "", ServerFailed, WAIT),
     rule("UNKNOWN_EXCEPTION", "", ServerFailed, WAIT),
     rule("INTERNAL_ERROR", "", ServerFailed, WAIT),
@@ -100,8 +109,8 @@ pub const RULES: &[Rule] = &[
     rule("API_DISABLED_FOR_ORG", "", Hold(p::API_DISABLED), HELP_API),
     rule("API_CURRENTLY_DISABLED", "", Hold(p::API_DISABLED), HELP_API),
     rule("STORAGE_LIMIT_EXCEEDED", "", Hold(p::STORAGE_FULL), "Free or buy data storage (Setup > Storage Usage)."),
-    rule("INVALID_FIELD", "", Hold(p::FIELD_MISSING), HELP_FIELD),
-    rule("INVALID_FIELD_FOR_INSERT_UPDATE", "", Hold(p::FIELD_MISSING), HELP_FIELD),
+    rule("INVALID_FIELD", "", Field, HELP_FIELD),
+    rule("INVALID_FIELD_FOR_INSERT_UPDATE", "", Field, HELP_FIELD),
     rule("INVALID_TYPE", "", Hold(p::OBJECT_ACCESS), HELP_ACCESS),
     rule("UNSUPPORTED_API_VERSION", "", Hold(p::API_VERSION), HELP_VERSION),
     rule("METHOD_NOT_ALLOWED", "", Hold(p::ORG_CONFIGURATION), HELP_CONFIGURATION),
@@ -113,18 +122,20 @@ pub const RULES: &[Rule] = &[
     rule("*", "converted lead", Rematch, WAIT),
     rule("ENTITY_IS_DELETED", "", Gone, HELP_MAPPING),
     rule("INVALID_CROSS_REFERENCE_KEY", "", Gone, HELP_MAPPING),
+    rule("NOT_FOUND", "external id field does not exist", Hold(p::FIELD_MISSING), HELP_FIELD),
     rule("NOT_FOUND", "", Gone, HELP_VERSION),
     rule("DUPLICATE_VALUE", "duplicate external id specified", Smaller(p::ROW_DUPLICATE), WAIT),
     rule("DUPLICATE_VALUE", "", DuplicateValue, HELP_DUPLICATE),
     rule("DUPLICATE_EXTERNAL_ID", "", Reject(p::ROW_DUPLICATE), HELP_DUPLICATE),
     rule("DUPLICATES_DETECTED", "", Reject(p::ROW_DUPLICATE), HELP_DUPLICATE),
-    rule("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "unable_to_lock_row", Locked, WAIT),
-    rule("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "unable to obtain exclusive access", Locked, WAIT),
-    rule("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "too many", Smaller(p::ROW_TRIGGER), HELP_TRIGGER),
-    rule("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "limit exceeded", Smaller(p::ROW_TRIGGER), HELP_TRIGGER),
-    rule("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "limitexception", Smaller(p::ROW_TRIGGER), HELP_TRIGGER),
-    rule("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "cpu time", Smaller(p::ROW_TRIGGER), HELP_TRIGGER),
+    rule("CANNOT_*", "unable_to_lock_row", Locked, WAIT),
+    rule("CANNOT_*", "unable to obtain exclusive access", Locked, WAIT),
+    rule("CANNOT_*", "too many", Smaller(p::ROW_TRIGGER), HELP_TRIGGER),
+    rule("CANNOT_*", "limit exceeded", Smaller(p::ROW_TRIGGER), HELP_TRIGGER),
+    rule("CANNOT_*", "limitexception", Smaller(p::ROW_TRIGGER), HELP_TRIGGER),
+    rule("CANNOT_*", "cpu time", Smaller(p::ROW_TRIGGER), HELP_TRIGGER),
     rule("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "", Trigger, HELP_TRIGGER),
+    rule("CANNOT_EXECUTE_FLOW_TRIGGER", "", Trigger, HELP_TRIGGER),
     rule("FIELD_CUSTOM_VALIDATION_EXCEPTION", "", Reject(p::ROW_VALIDATION), HELP_VALIDATION),
     rule("FIELD_FILTER_VALIDATION_EXCEPTION", "", Reject(p::ROW_VALIDATION), HELP_VALIDATION),
     rule("REQUIRED_FIELD_MISSING", "", Reject(p::ROW_REQUIRED), HELP_MAPPING),
@@ -138,12 +149,11 @@ pub const RULES: &[Rule] = &[
     rule("INVALID_TYPE_ON_FIELD_IN_RECORD", "", Reject(p::ROW_REFUSED), HELP_MAPPING),
     rule("JSON_PARSER_ERROR", "", Reject(p::ROW_REFUSED), HELP_MAPPING),
     rule("MISSING_ARGUMENT", "", HoldOrReject(p::ORG_CONFIGURATION, p::ROW_REFUSED), HELP_CONFIGURATION),
-    rule(
-        "TXN_SECURITY_*",
-        "",
-        Reject(p::ROW_REFUSED),
-        "Exempt the integration user from the transaction security policy.",
-    ),
+    rule("TXN_SECURITY_*", "unable_to_lock_row", Locked, WAIT),
+    rule("TXN_SECURITY_*", "unable to obtain exclusive access", Locked, WAIT),
+    rule("TXN_SECURITY_*", "too many", Smaller(p::ROW_TRIGGER), HELP_SECURITY),
+    rule("TXN_SECURITY_*", "limit exceeded", Smaller(p::ROW_TRIGGER), HELP_SECURITY),
+    rule("TXN_SECURITY_*", "", Reject(p::ROW_REFUSED), HELP_SECURITY),
 ];
 
 const HELP_API: &str = "Enable the API for the org's edition, and `API Enabled` in the integration user's profile or \

@@ -11,6 +11,7 @@ use futures_util::stream::{self, TryStreamExt};
 use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use url::{Position, Url};
 
 use super::client::{Ask, Client, Failure, read_json};
 use super::outcome::{self, Effect};
@@ -113,8 +114,7 @@ impl InQuery<'_> {
 
 #[derive(Deserialize)]
 struct Page<T> {
-    #[serde(default = "Vec::new")]
-    records: Vec<T>,
+    records: Option<Vec<T>>,
     done: Option<bool>,
     #[serde(rename = "nextRecordsUrl")]
     next: Option<String>,
@@ -141,12 +141,14 @@ impl Client {
             let response = self.send(&ask).await?;
             let page: Page<T> = read_json(&response, Effect::Read).map_err(Failure::Decided)?;
             drop(response);
-            page.records.into_iter().for_each(&mut *on_row);
+            page.records.into_iter().flatten().for_each(&mut *on_row);
             path = match page.next {
                 None if page.done != Some(false) => return Ok(()),
                 _ if page.done == Some(true) => return Ok(()),
-                Some(next) if next.starts_with("/services/") && next != path => next,
-                _ => return Err(lost_page()),
+                next => {
+                    let next = next.and_then(|next| page_path(&next, self.instance().as_deref()));
+                    next.filter(|next| *next != path).ok_or_else(lost_page)?
+                }
             };
         }
         Err(lost_page())
@@ -189,6 +191,19 @@ impl Client {
 
 fn query_path(all_rows: bool) -> &'static str {
     if all_rows { "/queryAll?q=" } else { "/query?q=" }
+}
+
+/// The path of a query's next page: given as such, or as a URL on the session's own host. `None` if it is elsewhere.
+fn page_path(next: &str, instance: Option<&str>) -> Option<String> {
+    let path = if next.starts_with('/') {
+        next.to_owned()
+    } else {
+        let (next, instance) = (Url::parse(next).ok()?, Url::parse(instance?).ok()?);
+        let same_host = next.host().is_some() && next.host() == instance.host();
+        let same_port = next.port_or_known_default() == instance.port_or_known_default();
+        (same_host && same_port).then(|| next[Position::BeforePath..Position::AfterQuery].to_owned())?
+    };
+    path.starts_with("/services/").then_some(path)
 }
 
 fn lost_page() -> Failure {

@@ -44,8 +44,10 @@ pub fn map(
     check_key_fits(settings, facts, call)?;
     let context = context::build(call, person, call.date_in(&settings.time_zone), mapping.wanted());
     let mut create = identity(settings, facts, call);
-    create.insert("WhoId".to_owned(), Value::from(person.id.as_str()));
-    let mut create_only = vec![settings.key_field.clone()];
+    let mut on_person = Record::new();
+    on_person.insert("WhoId".to_owned(), Value::from(person.id.as_str()));
+    create.extend(on_person.clone());
+    let mut create_only = vec![settings.key_field.clone(), "WhoId".to_owned()];
     let mut notes = Vec::new();
     for (name, text) in mapping.render(&context)? {
         if person.object == "Lead" && name.eq_ignore_ascii_case("WhatId") {
@@ -69,7 +71,7 @@ pub fn map(
     }
     let mut update = create.clone();
     update.retain(|name, _| !create_only.contains(name));
-    Ok(Mapped { object: OBJECT.to_owned(), create, update, notes })
+    Ok(Mapped { object: OBJECT.to_owned(), create, update, person: on_person, notes })
 }
 
 fn check_key_fits(settings: &Settings, facts: &Facts, call: &Call) -> Result<(), Problem> {

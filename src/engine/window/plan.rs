@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::{
     ADOPTABLE_DATES_MAX, Matched, Planned, address_digest, again, operation_name, sent_of, settlement, to_json,
 };
-use crate::destinations::{Doubles, Existing, Mapped, Operation, Outcome, Record, Write};
+use crate::destinations::{Doubles, Existing, Mapped, Match, Operation, Outcome, Person, Record, Write};
 use crate::engine::backoff;
 use crate::engine::dispatch::{Dispatcher, Sketch};
 use crate::engine::evidence::Look;
@@ -16,7 +16,7 @@ use crate::engine::outcome::{Sent, later};
 use crate::model::{CallKey, Digest};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
-use crate::store::{Attempt, Change, Claimed, Intent, PriorIntent, Settlement, StoreError, StoredProblem};
+use crate::store::{Attempt, Change, Claimed, Intent, Matching, PriorIntent, Settlement, StoreError, StoredProblem};
 
 impl Dispatcher<'_> {
     /// Maps everything and finds what exists already; settles what needs no write.
@@ -131,18 +131,19 @@ impl Dispatcher<'_> {
         };
         let mut sent = sent_of(&claimed, digest, operation.clone());
         sent.stamps = claimed.remote_id.is_none() && found.is_some_and(|existing| existing.adopted);
-        let held = found.filter(|existing| remote_id.as_ref() == Some(&existing.remote_id));
-        let stands = held
+        let stands = stands_on(&claimed, found, &person);
+        let says_the_same = found
+            .filter(|existing| stands && remote_id.as_ref() == Some(&existing.remote_id))
             .and_then(|existing| existing.record.as_ref())
             .is_some_and(|record| self.destination.stands(record, &mapped));
         if let Some(preview) = self.preview {
-            if stands {
+            if says_the_same {
                 self.summary.unchanged += 1;
                 return Err(Box::new(again(&claimed, i64::MAX / 2, None)));
             }
             let notes = if sent.stamps { Vec::new() } else { mapped.notes.clone() };
             let object = mapped.object.clone();
-            let (operation, record) = (operation_name(&sent), self.record(&claimed, &sent, mapped));
+            let (operation, record) = (operation_name(&sent), self.record(&claimed, &sent, mapped, stands));
             preview.record(&claimed.call, &decision, Sketch { operation, object, record, notes });
             return Err(Box::new(again(&claimed, i64::MAX / 2, None)));
         }
@@ -161,18 +162,19 @@ impl Dispatcher<'_> {
             self.resolve(&claimed, intent, &mut sent, looked_at_ms)?;
         }
         if let Some(remote_id) = &remote_id {
-            let settled = match (stands, self.destination.can_update()) {
+            let settled = match (says_the_same, self.destination.can_update()) {
                 (true, _) => Some("unchanged"),
                 (false, false) if !sent.stamps => Some("not updated"),
                 _ => None,
             };
             if let Some(outcome) = settled {
                 self.summary.unchanged += 1;
-                return Err(Box::new(left_standing(&claimed, remote_id, digest, outcome, looked_at_ms)));
+                let matching = matching(&claimed, &decision, &person);
+                return Err(Box::new(left_standing(&claimed, remote_id, digest, matching, outcome, looked_at_ms)));
             }
         }
         let object = mapped.object.clone();
-        let record = self.record(&claimed, &sent, mapped);
+        let record = self.record(&claimed, &sent, mapped, stands);
         let write = Write { key: claimed.call.call().key.clone(), object, operation, record };
         Ok(Box::new(Planned { claimed, decision, person, sent, write }))
     }
@@ -205,12 +207,17 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    /// The fields that go out.
-    fn record(&self, claimed: &Claimed, sent: &Sent, mapped: Mapped) -> Record {
+    /// The fields that go out. `stands`: the record is on its person already, or was until somebody moved it.
+    fn record(&self, claimed: &Claimed, sent: &Sent, mapped: Mapped, stands: bool) -> Record {
         match (&sent.operation, sent.stamps) {
             (Operation::Create, _) => mapped.create,
             (Operation::Update { .. }, true) => self.destination.adoption_stamp(&claimed.call),
-            (Operation::Update { .. }, false) => mapped.update,
+            (Operation::Update { .. }, false) if stands => mapped.update,
+            (Operation::Update { .. }, false) => {
+                let mut record = mapped.update;
+                record.extend(mapped.person);
+                record
+            }
         }
     }
 
@@ -223,9 +230,7 @@ impl Dispatcher<'_> {
                 fence: plan.claimed.fence,
                 revision: plan.sent.revision,
                 digest: plan.sent.digest,
-                person: (plan.person.object.clone(), plan.person.id.clone()),
-                matched_by: address_digest(&plan.claimed.call),
-                match_json: to_json(&plan.decision),
+                matching: matching(&plan.claimed, &plan.decision, &plan.person),
                 record_json: to_json(&plan.write.record),
             })
             .collect::<Vec<_>>();
@@ -243,6 +248,13 @@ fn is_found(claimed: &Claimed) -> bool {
     claimed.remote_id.is_some() && claimed.delivered_digest.is_none()
 }
 
+/// Whether the record is on this person already, or was by our own last delivery: somebody may have moved it since.
+fn stands_on(claimed: &Claimed, found: Option<&Existing>, person: &Person) -> bool {
+    let before = claimed.delivered_person.as_ref().or(found.and_then(|existing| existing.person_id.as_ref()));
+    let is_nobody = person.object.is_empty();
+    is_nobody || (before == Some(&person.id) && claimed.intent.is_none())
+}
+
 fn delivered(one: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
     let change = Change::Delivered {
         remote_id: remote_id.to_owned(),
@@ -250,8 +262,17 @@ fn delivered(one: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
         digest,
         adopted: false,
         written: one.delivered_digest != Some(digest),
+        matching: None,
     };
     settlement(one, change, None)
+}
+
+fn matching(claimed: &Claimed, decision: &Match, person: &Person) -> Matching {
+    Matching {
+        person: (person.object.clone(), person.id.clone()),
+        matched_by: address_digest(&claimed.call),
+        match_json: to_json(decision),
+    }
 }
 
 fn nobody_can_tell(one: &Claimed) -> Problem {
@@ -264,9 +285,16 @@ fn nobody_can_tell(one: &Claimed) -> Problem {
 }
 
 /// The record says already what would be sent, or cannot be changed: it is left as it is, and `why` can tell so.
-fn left_standing(one: &Claimed, remote_id: &str, digest: Digest, outcome: &'static str, at_ms: i64) -> Settlement {
-    let (remote_id, revision) = (remote_id.to_owned(), one.revision);
-    let change = Change::Delivered { remote_id, revision, digest, adopted: false, written: false };
+fn left_standing(
+    one: &Claimed,
+    remote_id: &str,
+    digest: Digest,
+    matching: Matching,
+    outcome: &'static str,
+    at_ms: i64,
+) -> Settlement {
+    let (remote_id, revision, matching) = (remote_id.to_owned(), one.revision, Some(Box::new(matching)));
+    let change = Change::Delivered { remote_id, revision, digest, adopted: false, written: false, matching };
     let attempt = Attempt { operation: "look-up", batch_rows: 0, revision, outcome, problem: None, at_ms, took_ms: 0 };
     settlement(one, change, Some(attempt))
 }

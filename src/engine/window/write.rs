@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 
-use super::{Planned, UNKNOWN_BEFORE_ISOLATION, again, operation_name, settlement};
+use super::{Planned, TRIGGER_ATTEMPTS_MAX, UNKNOWN_BEFORE_ISOLATION, again, operation_name, settlement};
 use crate::destinations::{Operation, Write};
 use crate::engine::Event;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::lanes::{Load, pack};
 use crate::engine::outcome::{Decision, Follow, Sent, decide, later};
+use crate::problem::ROW_TRIGGER;
 use crate::store::{Attempt, Change, IntentFate, Settlement, StoreError, StoredProblem};
 
 impl Dispatcher<'_> {
@@ -91,7 +92,12 @@ impl Dispatcher<'_> {
             *isolate = true;
         }
         let alone = plan.claimed.isolation >= 2;
-        if let (true, true, Some(problem)) = (alone, attempts >= self.limits.attempts_max, &decision.problem) {
+        let most = match &decision.problem {
+            // What a trigger needs depends on the batch, and alone it will not become less.
+            Some(problem) if problem.code == ROW_TRIGGER => self.limits.attempts_max.min(TRIGGER_ATTEMPTS_MAX),
+            _ => self.limits.attempts_max,
+        };
+        if let (true, true, Some(problem)) = (alone, attempts >= most, &decision.problem) {
             decision.change = Change::Dead { problem: StoredProblem::from(problem) };
             decision.label = "rejected";
         }

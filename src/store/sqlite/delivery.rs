@@ -131,10 +131,10 @@ impl DeliveryStore for SqliteStore {
                     now_ms,
                     intent.revision.0,
                     intent.digest.0,
-                    intent.person.0,
-                    intent.person.1,
-                    intent.matched_by,
-                    intent.match_json,
+                    intent.matching.person.0,
+                    intent.matching.person.1,
+                    intent.matching.matched_by,
+                    intent.matching.match_json,
                     intent.record_json,
                 ])?;
                 if changed == 1 {
@@ -265,7 +265,7 @@ const CLAIM_BYTES_MAX: u64 = 24 * 1024 * 1024;
 const CLAIMED: &str = "SELECT d.id, d.fence, d.lease_until, d.desired_revision, d.remote_id, d.delivered_digest,
     d.person_object, d.person_id, d.matched_by, d.match_json, d.attempts, d.isolation, d.rematched,
     d.intent_at, d.intent_digest, d.intent_settled, b.call_key, b.head,
-    CASE WHEN ?2 THEN b.tail END FROM delivery d JOIN call_body b ON b.call_key = d.call_key WHERE d.id = ?1";
+    CASE WHEN ?2 THEN b.tail END, d.delivered_person FROM delivery d JOIN call_body b ON b.call_key = d.call_key WHERE d.id = ?1";
 
 /// A leased row before its call is decoded.
 struct Leased {
@@ -288,6 +288,7 @@ impl Leased {
         let (attempts, isolation, rematched) = (row.get(10)?, row.get(11)?, row.get(12)?);
         let intent_digest = row.get::<_, Option<[u8; 32]>>(14)?.map(Digest);
         let settled = row.get(15)?;
+        let delivered_person = row.get(19)?;
         let intent = row.get::<_, Option<i64>>(13)?.zip(intent_digest).map(|(at_ms, digest)| PriorIntent {
             at_ms,
             digest,
@@ -306,6 +307,7 @@ impl Leased {
                 call,
                 remote_id,
                 delivered_digest,
+                delivered_person,
                 person,
                 matched_by,
                 match_json,
@@ -371,12 +373,14 @@ fn settle_one(connection: &Connection, me: &str, settlement: &Settlement, now_ms
 fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i64) -> Result<usize, StoreError> {
     let text = |text: &str| Value::from(text.to_owned());
     let (set, values): (String, Vec<Value>) = match change {
-        Change::Delivered { remote_id, revision, digest, adopted, written } => (
+        Change::Delivered { remote_id, revision, digest, adopted, written, matching } => (
             "remote_id = ?5, delivered_revision = ?6, delivered_digest = ?7, adopted = max(adopted, ?8),
              writes = writes + ?9, delivered_at = CASE WHEN ?9 THEN ?4 ELSE coalesce(delivered_at, ?4) END,
              state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
              attempts = 0, isolation = 0, rematched = 0, code = NULL, what = NULL, help = NULL,
-             intent_at = NULL, intent_digest = NULL, intent_settled = 0"
+             intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = coalesce(?10, person_object),
+             person_id = coalesce(?11, person_id), delivered_person = coalesce(?11, person_id),
+             matched_by = coalesce(?12, matched_by), match_json = coalesce(?13, match_json)"
                 .to_owned(),
             vec![
                 text(remote_id),
@@ -384,6 +388,10 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
                 Value::from(digest.0.to_vec()),
                 Value::from(*adopted),
                 Value::from(*written),
+                Value::from(matching.as_ref().map(|matching| matching.person.0.clone())),
+                Value::from(matching.as_ref().map(|matching| matching.person.1.clone())),
+                Value::from(matching.as_ref().and_then(|matching| matching.matched_by.map(Vec::from))),
+                Value::from(matching.as_ref().map(|matching| matching.match_json.clone())),
             ],
         ),
         Change::Skipped { problem, match_json } => (
@@ -405,7 +413,13 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
                 IntentFate::Keep { settled: false } => ", intent_at = ?4",
                 IntentFate::Leave => "",
             };
-            let person = if *rematch { ", person_object = NULL, person_id = NULL, matched_by = NULL" } else { "" };
+            // A record that stands on somebody stays there if the new match finds nobody.
+            let person = if *rematch {
+                ", matched_by = NULL, person_object = CASE WHEN remote_id IS NOT NULL THEN person_object END,
+                 person_id = CASE WHEN remote_id IS NOT NULL THEN person_id END"
+            } else {
+                ""
+            };
             let sql = format!(
                 "state = 'due', next_at = ?5, attempts = attempts + ?6, isolation = min(isolation + ?7, 2),
                  rematched = max(rematched, ?8), remote_id = coalesce(?9, remote_id),

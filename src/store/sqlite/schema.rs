@@ -5,8 +5,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Every step in order; `PRAGMA user_version` counts those that were done.
-const STEPS: &[&str] =
-    &[include_str!("../../../migrations/0001_ledger.sql"), include_str!("../../../migrations/0002_origins.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../../migrations/0001_ledger.sql"),
+    include_str!("../../../migrations/0002_origins_and_people.sql"),
+];
 
 /// Brings the database up to the newest step. Two processes may try at once: the second finds nothing to do.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

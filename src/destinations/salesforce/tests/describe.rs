@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::super::tests::{Net, destination_with, reply, task_describe};
-use crate::destinations::{Destination, Doubles, Outcome, Readiness};
+use super::super::tests::{Net, call, destination_with, reply, task_describe};
+use crate::destinations::{Destination, Doubles, Outcome, Person, Readiness};
 use crate::problem::{FIELD_MISSING, OBJECT_ACCESS};
+use crate::redact::redact;
 
 async fn prepare(change: fn(&mut Value), mapping: &[(&str, &str)]) -> Result<Readiness, Outcome> {
     let net = Net::new(move |seen| {
@@ -77,4 +78,50 @@ async fn a_user_that_may_not_create_tasks_holds() {
         panic!("not held")
     };
     assert_eq!(problem.code, OBJECT_ACCESS);
+}
+
+#[tokio::test]
+async fn what_the_description_does_not_tell_is_no_refusal() {
+    let strip = |describe: &mut Value| {
+        let told = json!({"name": "Task", "fields": describe["fields"].take()});
+        *describe = told;
+        for field in describe["fields"].as_array_mut().unwrap() {
+            let mut bare = json!({"name": field["name"], "createable": null, "restrictedPicklist": null});
+            if field["name"] == "Call_Key__c" {
+                bare["unique"] = json!(true);
+            }
+            *field = bare;
+        }
+        describe["fields"].as_array_mut().unwrap().push(json!({"label": "of no name"}));
+    };
+    let readiness = prepare(strip, &[]).await.unwrap();
+    assert_eq!(readiness.doubles, Doubles::Refused);
+    assert_eq!(readiness.warnings, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn types_and_lengths_that_are_not_told_are_the_documented_ones() {
+    let net = Net::new(|seen| {
+        let mut describe = task_describe();
+        for field in describe["fields"].as_array_mut().unwrap() {
+            *field = json!({"name": field["name"]});
+        }
+        describe["fields"].as_array_mut().unwrap().push(json!({"name": "Note__c", "type": "string"}));
+        if seen.path().ends_with("/describe") { reply(200, describe) } else { None }
+    });
+    let long = "x".repeat(40_000);
+    let destination = destination_with(&net, |settings| {
+        for field in ["Subject", "Description", "Note__c"] {
+            settings.mapping.insert(field.into(), long.clone());
+        }
+    });
+    destination.prepare().await.unwrap();
+    let mut call = call("rm_1", "x").into_call();
+    call.duration_s = Some(12.4);
+    let person = Person { object: "Contact".into(), id: "003A".into() };
+    let mapped = destination.map(&redact(call), &person).unwrap();
+    let length = |name: &str| mapped.create[name].as_str().unwrap().chars().count();
+    assert_eq!((length("Subject"), length("Description"), length("Note__c")), (255, 32_000, 40_000));
+    assert_eq!(mapped.create["CallDurationInSeconds"], json!(12));
+    assert!(!mapped.update.contains_key("TaskSubtype"));
 }

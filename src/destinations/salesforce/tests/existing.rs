@@ -88,40 +88,46 @@ async fn old_calls_are_asked_for_among_archived_tasks_and_without_the_field_by_c
 async fn tasks_of_the_earlier_script_are_found_by_subject_and_their_session_line() {
     let net = Net::new(|seen| {
         seen.query()?;
+        let text = "Voice AI Call Summary\nDuration: 1 minute\nSession ID: rm_1\nSession ID: rm_fake";
         reply(
             200,
             page(vec![
-                task(
-                    "00T1",
-                    9,
-                    &[(
-                        "Description",
-                        "Voice AI Call Summary\nDuration: 1 minute\nSession ID: rm_1\nSession ID: rm_fake",
-                    )],
-                ),
+                task("00T1", 9, &[("Description", text)]),
                 task("00T2", 5, &[("Description", "Voice AI Call Summary\r\n  session id:rm_1 \r\n")]),
-                task("00T3", 5, &[("Description", "no id here"), ("Call_Key__c", "")]),
-                task("00T4", 5, &[("Description", "Session ID: rm_4"), ("Call_Key__c", "sessions-x")]),
-                task("00T5", 1, &[("Description", "Session ID: rm_4")]),
+                task("00T3", 5, &[("Description", "no id here")]),
                 json!({"Id": "00T6", "Description": null}),
             ]),
         )
     });
     let found = destination(&net).adoptable("2026-11-19".parse().unwrap()).await.unwrap();
-    assert_eq!(found.len(), 2);
+    assert_eq!(found.len(), 1);
     assert_eq!(
         found["rm_1"],
         Existing { remote_id: "00T2".into(), adopted: true, person_id: Some("003A".into()), record: None }
     );
-    assert_eq!(found["rm_4"].remote_id, "00T4", "the one that is ours comes first");
-    assert!(!found["rm_4"].adopted);
-    let seen = &net.seen("/query")[0];
-    assert!(seen.path().ends_with("/query"));
-    assert_eq!(
-        seen.query().unwrap(),
-        "SELECT Id, WhoId, Subject, Description, CreatedDate, CallObject, Call_Key__c FROM Task WHERE Subject IN \
-         ('Voice AI Call - 2026-11-18','Voice AI Call - 2026-11-19','Voice AI Call - 2026-11-20')"
-    );
+}
+
+#[tokio::test]
+async fn tasks_that_carry_an_identity_are_not_read_again_with_their_texts() {
+    let check = async |without_key: bool, identity: &str| {
+        let net = Net::new(move |seen| {
+            let mut describe = task_describe();
+            if without_key {
+                describe["fields"].as_array_mut().unwrap().retain(|field| field["name"] != "Call_Key__c");
+            }
+            if seen.path().ends_with("/describe") { reply(200, describe) } else { None }
+        });
+        destination(&net).adoptable("2026-11-19".parse().unwrap()).await.unwrap();
+        let seen = &net.seen("/query")[0];
+        assert!(seen.path().ends_with("/query"));
+        let expected = format!(
+            "SELECT Id, WhoId, Description, CreatedDate, {identity} FROM Task WHERE Subject IN ('Voice AI Call - 2026-11-18',\
+             'Voice AI Call - 2026-11-19','Voice AI Call - 2026-11-20') AND {identity} = null"
+        );
+        assert_eq!(seen.query().unwrap(), expected);
+    };
+    check(false, "Call_Key__c").await;
+    check(true, "CallObject").await;
 }
 
 #[tokio::test]

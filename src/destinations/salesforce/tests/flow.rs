@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::net::{Net, reply, reply_text, task_describe};
 use super::*;
-use crate::destinations::{Destination, Doubles, Outcome};
+use crate::destinations::{Destination, Doubles, Outcome, Person};
 use crate::net::TransportError;
 use crate::problem as p;
 
@@ -89,16 +89,38 @@ async fn those_who_wait_for_a_refused_login_do_not_repeat_it() {
 }
 
 #[tokio::test]
-async fn a_fresh_session_that_is_refused_too_holds() {
-    let net = Net::new(|seen| {
-        let refuse = seen.path().contains("/composite");
-        if refuse { reply(401, json!([{"errorCode": "INVALID_SESSION_ID", "message": "x"}])) } else { None }
-    });
-    let destination = destination(&net);
-    let outcomes = destination.write(&[create("a")]).await;
-    assert_eq!(code_of(&outcomes[0]), p::LOGIN_REFUSED.0);
-    assert_eq!(net.seen("/composite").len(), 2);
-    assert_eq!(net.seen("/token").len(), 2);
+async fn a_fresh_session_that_is_refused_too_is_tried_again_later() {
+    let refusals = [(401, json!([{"errorCode": "INVALID_SESSION_ID", "message": "x"}])), (401, json!("nothing known"))];
+    for (status, refusal) in refusals {
+        let mut left = 2;
+        let net = Net::new(move |seen| {
+            let refuse = seen.path().contains("/composite") && left > 0;
+            left -= i32::from(refuse);
+            if refuse { reply(status, refusal.clone()) } else { None }
+        });
+        let destination = destination(&net);
+        let outcomes = destination.write(&[create("a")]).await;
+        assert!(matches!(outcomes[0], Outcome::Retry { smaller: false, .. }), "{outcomes:?}");
+        assert_eq!(code_of(&outcomes[0]), p::LOGIN_REFUSED.0);
+        assert_eq!(net.seen("/composite").len(), 2);
+        assert_eq!(net.seen("/token").len(), 2);
+        assert_eq!(code_of(&destination.write(&[create("a")]).await[0]), "delivered");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_for_want_of_permission_holds_at_once_whatever_its_status() {
+    for code in ["API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED", "INSUFFICIENT_ACCESS"] {
+        for status in [401, 403] {
+            let net = Net::new(move |seen| {
+                let refuse = seen.path().contains("/composite");
+                if refuse { reply(status, json!([{"errorCode": code, "message": "x"}])) } else { None }
+            });
+            let outcomes = destination(&net).write(&[create("a")]).await;
+            assert!(matches!(outcomes[0], Outcome::Hold { .. }), "{code} {status}");
+            assert_eq!(net.seen("/token").len(), 1);
+        }
+    }
 }
 
 #[tokio::test]
@@ -264,4 +286,78 @@ async fn a_version_that_the_org_does_not_offer_holds() {
     });
     let outcome = destination_with(&net, |s| s.api_version = super::super::config::ApiVersion::parse("99.0"));
     assert_eq!(code_of(&outcome.prepare().await.unwrap_err()), p::API_VERSION.0);
+}
+
+#[tokio::test]
+async fn one_record_that_refuses_a_field_does_not_hold_its_neighbours() {
+    let net = Net::new(|seen| {
+        let refused = json!({"statusCode": "INVALID_FIELD_FOR_INSERT_UPDATE", "fields": ["Subject"],
+                             "message": "Unable to create/update fields: Subject. Please check the security settings"});
+        let rows =
+            if seen.path().contains("/composite") { seen.json()["records"].as_array()?.len() } else { return None };
+        let bad = |index: usize| rows == 1 || index == 1 || rows == 4;
+        let row = |index| match bad(index) {
+            true => json!({"success": false, "errors": [refused]}),
+            false => json!({"id": "00T1", "success": true}),
+        };
+        reply(200, (0..rows).map(row).collect())
+    });
+    let destination = destination(&net);
+    let outcomes = destination.write(&[update("a", "00T1"), update("b", "00T2"), update("c", "00T3")]).await;
+    assert_eq!(outcomes.iter().map(code_of).collect::<Vec<_>>(), ["delivered", p::ROW_ACCESS.0, "delivered"]);
+    assert_eq!(code_of(&destination.write(&[update("b", "00T2")]).await[0]), p::ROW_ACCESS.0);
+    let all: Vec<Write> = ["a", "b", "c", "d"].map(|id| update(id, "00T1")).into();
+    let outcomes = destination.write(&all).await;
+    assert!(outcomes.iter().all(|outcome| code_of(outcome) == p::FIELD_MISSING.0), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_double_whose_holder_is_not_told_is_looked_up_by_its_key() {
+    let stamped = |id: &str| {
+        let mut write = create(id);
+        write.record.insert("Call_Key__c".into(), write.key.as_str().into());
+        write
+    };
+    let key = stamped("a").key.as_str().to_owned();
+    let net = Net::new(move |seen| {
+        if let Some(query) = seen.query() {
+            assert!(query.starts_with("SELECT Id, Call_Key__c FROM Task WHERE Call_Key__c IN ('"), "{query}");
+            assert!(seen.path().ends_with("/queryAll") && query.ends_with(" AND IsDeleted = false"), "{query}");
+            return reply(200, json!({"done": true, "records": [{"Id": "00T7", "Call_Key__c": key}]}));
+        }
+        let double = |holder: &str| {
+            let message = format!("duplicate value found: {holder} duplicates value on record with id: <unknown>");
+            json!({"success": false, "errors": [{"statusCode": "DUPLICATE_VALUE", "message": message}]})
+        };
+        let rows =
+            json!([double("Call_Key__c"), double("Call_Key__c"), double("<unknown>"), {"id": "00T1", "success": true}]);
+        if seen.path().contains("/composite") { reply(200, rows) } else { None }
+    });
+    let writes = [stamped("a"), stamped("b"), stamped("a"), stamped("d")];
+    let outcomes = destination(&net).write(&writes).await;
+    assert_eq!(outcomes[0], Outcome::Exists { remote_id: "00T7".into() });
+    assert!(matches!(outcomes[1], Outcome::Unknown { settled: true, .. }), "{:?}", outcomes[1]);
+    assert_eq!(outcomes[2], Outcome::Exists { remote_id: "00T7".into() });
+    assert_eq!(code_of(&outcomes[3]), "delivered");
+    assert_eq!(net.seen("/query").len(), 1);
+}
+
+#[tokio::test]
+async fn a_length_that_only_a_refusal_tells_is_kept_to_from_then_on() {
+    let net = Net::new(|seen| {
+        if !seen.path().contains("/composite") {
+            return None;
+        }
+        let record = seen.json()["records"][0].clone();
+        let message = "Subject: data value too large: x (max length=12)";
+        let error = json!({"statusCode": "STRING_TOO_LONG", "message": message, "fields": ["Subject"]});
+        let fits = record["Subject"].as_str()?.chars().count() <= 12;
+        if fits { None } else { reply(200, json!([{"success": false, "errors": [error]}])) }
+    });
+    let destination = destination(&net);
+    let (call, person) = (call("rm_1", "x"), Person { object: "Contact".into(), id: "003A".into() });
+    let write = || Write { record: destination.map(&call, &person).unwrap().create, ..create("rm_1") };
+    let first = destination.write(&[write()]).await;
+    assert!(matches!(first[0], Outcome::Retry { smaller: true, .. }), "{first:?}");
+    assert_eq!(code_of(&destination.write(&[write()]).await[0]), "delivered");
 }

@@ -166,7 +166,7 @@ async fn every_refusal_holds_with_help_and_a_busy_host_is_tried_again() {
     check(app_flow(), 302, "", refused, "login URL").await;
     check(app_flow(), 200, "{}", refused, "login URL").await;
     let elsewhere = json!({"access_token": "t", "instance_url": "http://example.com"}).to_string();
-    check(app_flow(), 200, &elsewhere, refused, "login URL").await;
+    check(app_flow(), 200, &elsewhere, refused, "SF_ALLOW_HTTP=1").await;
     check(app_flow(), 503, "<html>", Ok(REMOTE_BUSY), "").await;
     check(app_flow(), 429, "", Ok(REMOTE_BUSY), "").await;
     check(app_flow(), 500, "", Ok(REMOTE_UNREACHABLE), "").await;
@@ -200,10 +200,13 @@ fn a_key_that_is_none_is_told() {
 
 #[test]
 fn the_instance_is_an_origin_that_may_have_the_token() {
-    let check = |login: &str, answer: &str, from_soap: bool, expected: Option<&str>| {
-        let login = Url::parse(login).expect("a URL");
-        let found = instance(answer, from_soap, &login).ok().map(|url| url.origin().ascii_serialization());
+    let check_with = |allow_http: bool, login: &str, answer: &str, from_soap: bool, expected: Option<&str>| {
+        let settings = Settings { login_url: Url::parse(login).expect("a URL"), allow_http, ..settings() };
+        let found = instance(answer, from_soap, &settings).ok().map(|url| url.origin().ascii_serialization());
         assert_eq!(found.as_deref(), expected, "{answer}");
+    };
+    let check = |login: &str, answer: &str, from_soap: bool, expected: Option<&str>| {
+        check_with(false, login, answer, from_soap, expected);
     };
     let real = "https://login.salesforce.com";
     check(real, "https://example.my.salesforce.com", false, Some("https://example.my.salesforce.com"));
@@ -214,4 +217,9 @@ fn the_instance_is_an_origin_that_may_have_the_token() {
     check(local, "http://127.0.0.1:8080", false, Some("http://127.0.0.1:8080"));
     check(local, "https://127.0.0.1:8080/services/Soap/u/64.0/00D", true, Some("http://127.0.0.1:8080"));
     check(local, "https://127.0.0.1:9090", false, Some("https://127.0.0.1:9090"));
+    let private = "http://sim:8080";
+    check(private, "http://sim:8080", false, None);
+    check_with(true, private, "http://sim:8080", false, Some("http://sim:8080"));
+    check_with(true, private, "https://sim:8080/services/Soap/u/64.0/00D", true, Some("http://sim:8080"));
+    check_with(true, real, "https://example.my.salesforce.com", false, Some("https://example.my.salesforce.com"));
 }

@@ -10,7 +10,7 @@ fn fault(code: &str, message: &str, fields: &[&str]) -> Fault {
 }
 
 fn row(update: bool, rows: usize) -> Row<'static> {
-    Row { key_field: KEY_FIELD, key: "sessions-abc", update, rows }
+    Row { key_field: KEY_FIELD, key: "sessions-abc", update, rows, shut: true }
 }
 
 /// `kind code`, and what else distinguishes the outcome.
@@ -90,12 +90,41 @@ fn every_documented_row_error_has_its_outcome() {
         "System.LimitException: Too many SOQL queries: 101",
         "retry TL0606 smaller",
     );
+    check(
+        "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+        "T: System.LimitException: Apex CPU time limit exceeded",
+        "retry TL0606 smaller",
+    );
     check("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: NullPointerException", "reject TL0606");
+    check("CANNOT_EXECUTE_FLOW_TRIGGER", "the process failed", "reject TL0606");
+    check("CANNOT_EXECUTE_FLOW_TRIGGER", "Too many SOQL queries: 101", "retry TL0606 smaller");
     check("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", "hold TL0505");
     check("ALL_OR_NONE_OPERATION_ROLLED_BACK", "", "retry TL0704 smaller");
     check("PROCESSING_HALTED", "", "retry TL0704 smaller");
     check("TXN_SECURITY_NO_ACCESS", "", "reject TL0608");
+    check("TXN_SECURITY_RUNTIME_EXCEPTION", "Too many SOQL queries: 101", "retry TL0606 smaller");
+    check("TXN_SECURITY_RUNTIME_EXCEPTION", "UNABLE_TO_LOCK_ROW: unable to obtain", "retry TL0703 smaller");
+    check("LIMIT_EXCEEDED", "publishing allocation", "retry TL0704 after 60");
+    check("NOT_FOUND", "Provided external ID field does not exist or is not accessible: Call_Key__c", "hold TL0503");
+    check("NOT_FOUND", "The requested resource does not exist", "rematch TL0604");
     check("SOME_NEW_CODE", "what?", "reject TL0608");
+}
+
+#[test]
+fn a_field_that_only_one_record_refuses_is_the_records_own_matter() {
+    for code in ["INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE"] {
+        let fault = fault(code, "Unable to create/update fields: Status. Please check", &[]);
+        let alone = Row { shut: false, ..row(true, 1) };
+        let Outcome::Reject { problem } = of_fault(&fault, alone) else { panic!("not rejected") };
+        assert_eq!(problem.code, p::ROW_ACCESS);
+        assert!(problem.what.contains("fields: Status"), "{}", problem.what);
+        assert!(
+            problem.help.contains("recurring") && problem.help.contains("Field-Level Security"),
+            "{}",
+            problem.help
+        );
+        assert_eq!(show(&of_fault(&fault, row(true, 1))), "hold TL0503");
+    }
 }
 
 #[test]

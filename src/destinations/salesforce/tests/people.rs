@@ -83,6 +83,14 @@ async fn contacts_come_before_leads_and_leads_before_converted_ones() {
 }
 
 #[tokio::test]
+async fn a_lead_of_which_it_is_not_told_whether_it_was_converted_is_a_lead() {
+    let mut row = lead("00QB", "ada@example.com", None, false);
+    row["IsConverted"] = Value::Null;
+    let found = match_all(&org(vec![], vec![row]), RECENT, &["ada@example.com"]).await;
+    assert_eq!(show(&found[0]), "Lead 00QB lead-by-email");
+}
+
+#[tokio::test]
 async fn the_rule_decides_among_several_and_ties_go_by_id() {
     let contacts = || {
         vec![
@@ -146,11 +154,11 @@ async fn of_thousands_of_duplicates_only_the_best_ten_are_kept() {
 async fn strange_addresses_are_quoted_and_impossible_ones_are_not_asked_for() {
     let net = org(vec![], vec![]);
     let long = format!("{}@example.com", "x".repeat(80));
-    let found = match_all(&net, RECENT, &["o'hara\\@x.com') OR Id != '", &long]).await;
+    let found = match_all(&net, RECENT, &["o'hara\\@x.com')OR(Id!='", &long]).await;
     assert!(found.iter().all(|one| one.verdict == Verdict::NoMatch));
     let query = net.seen("/query")[0].query().unwrap();
-    assert!(query.ends_with(r"WHERE Email IN ('o\'hara\\@x.com\') or id != \'')"), "{query}");
+    assert!(query.ends_with(r"WHERE Email IN ('o\'hara\\@x.com\')or(id!=\'')"), "{query}");
     let before = net.seen("/query").len();
-    match_all(&net, RECENT, &[&long, ""]).await;
+    match_all(&net, RECENT, &[&long, "", "ada example@example.com", "a\u{a0}b@example.com"]).await;
     assert_eq!(net.seen("/query").len(), before);
 }

@@ -99,8 +99,36 @@ async fn all_pages_are_read() {
 }
 
 #[tokio::test]
+async fn a_next_page_that_is_given_as_a_url_on_our_own_host_is_read_from_its_path() {
+    for origin in ["https://example.my.salesforce.com", "https://Example.my.salesforce.com:443"] {
+        let next = format!("{origin}/services/data/v66.0/query/01gx-2000?a=b");
+        let net = Net::new(move |seen| match seen.path().as_str() {
+            "/services/data/v66.0/query" => reply(200, json!({"done": false, "records": [], "nextRecordsUrl": next})),
+            "/services/data/v66.0/query/01gx-2000" => reply(200, json!({"done": true, "records": [{"Id": "3"}]})),
+            _ => None,
+        });
+        let destination = destination(&net);
+        destination.prepare().await.unwrap();
+        let mut rows = 0;
+        let result = destination.client.query("SELECT Id FROM Task", false, &mut |_: Value| rows += 1).await;
+        assert!(result.is_ok());
+        assert_eq!(rows, 1);
+        let seen = net.seen("/query/");
+        assert_eq!(seen[0].uri, "https://example.my.salesforce.com/services/data/v66.0/query/01gx-2000?a=b");
+    }
+}
+
+#[tokio::test]
 async fn a_next_page_elsewhere_or_nowhere_is_not_followed() {
-    for next in [json!("https://elsewhere.example.com/x"), json!("//elsewhere.example.com"), Value::Null] {
+    let elsewhere = [
+        json!("https://elsewhere.example.com/services/data/v66.0/query/01gx-2000"),
+        json!("https://example.my.salesforce.com:8443/services/data/v66.0/query/01gx-2000"),
+        json!("https://example.my.salesforce.com/elsewhere"),
+        json!("https://example.my.salesforce.com@elsewhere.example.com/services/x"),
+        json!("//elsewhere.example.com/services/x"),
+        Value::Null,
+    ];
+    for next in elsewhere {
         let net = Net::new(move |seen| {
             let page = json!({"done": false, "records": [], "nextRecordsUrl": next});
             if seen.path().contains("/query") { reply(200, page) } else { None }

@@ -59,8 +59,9 @@ fn a_whole_call_becomes_the_documented_task() {
     });
     assert_eq!(Value::Object(mapped.create.clone()), expected);
     let mut update = mapped.create;
-    update.retain(|name, _| name != "TaskSubtype" && name != "Call_Key__c");
+    update.retain(|name, _| !["TaskSubtype", "Call_Key__c", "WhoId"].contains(&name.as_str()));
     assert_eq!(mapped.update, update);
+    assert_eq!(Value::Object(mapped.person), json!({"WhoId": "003A"}));
     assert_eq!(mapped.notes, Vec::<String>::new());
 }
 
