@@ -17,8 +17,11 @@ mod folder;
 mod inflate;
 mod insights;
 mod keys;
+mod large;
 mod listing;
+mod pieces;
 mod repair;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -3,9 +3,12 @@
 //! Invariant: whatever the order in which the evidence of a call arrives, and however often, the call ends up the same;
 //! a revision is counted only when the content changes.
 
+use std::io::Write;
+
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
 use super::SqliteStore;
 use crate::model::RawRef;
@@ -213,6 +216,7 @@ impl Context<'_> {
                 "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(body_params(key, &new.encoded))?;
+        self.put_large_tail(key, &new.encoded)?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
             self.put_delivery(key, destination, 1, started_at)?;
@@ -250,7 +254,21 @@ impl Context<'_> {
                 "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
             )?
             .execute(body_params(key, encoded))?;
-        Ok(())
+        self.put_large_tail(key, encoded)
+    }
+
+    /// Fills the room that [`body_params`] left for a large tail.
+    fn put_large_tail(&self, key: &str, encoded: &EncodedCall) -> Result<(), StoreError> {
+        if !is_large(&encoded.tail) {
+            return Ok(());
+        }
+        let row: i64 = self
+            .connection
+            .prepare_cached("SELECT rowid FROM call_body WHERE call_key = ?1")?
+            .query_row([key], |row| row.get(0))?;
+        let mut place = self.connection.blob_open(MAIN_DB, "call_body", "tail", row, false)?;
+        place.write_all(&encoded.tail).map_err(|error| StoreError::Unusable(error.to_string()))?;
+        Ok(place.close()?)
     }
 
     fn put_revision(&self, key: &str, revision: u32, item: &IntakeItem) -> Result<(), StoreError> {
@@ -288,6 +306,15 @@ impl Context<'_> {
     }
 }
 
-fn body_params<'a>(key: &'a str, encoded: &'a EncodedCall) -> (&'a str, usize, usize, &'a [u8], &'a [u8]) {
-    (key, encoded.head_bytes, encoded.tail_bytes, &encoded.head, &encoded.tail)
+/// A large tail goes in piece by piece: bound as a value, SQLite would copy it twice.
+const BOUND_BYTES_MAX: usize = 1024 * 1024;
+
+fn is_large(tail: &[u8]) -> bool {
+    tail.len() > BOUND_BYTES_MAX
+}
+
+fn body_params<'a>(key: &'a str, encoded: &'a EncodedCall) -> (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>) {
+    let tail = &encoded.tail;
+    let bound = if is_large(tail) { ToSqlOutput::ZeroBlob(tail.len() as u64) } else { ToSqlOutput::from(&tail[..]) };
+    (key, encoded.head_bytes, encoded.tail_bytes, &encoded.head, bound)
 }
