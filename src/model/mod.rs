@@ -5,8 +5,10 @@
 
 mod call;
 mod key;
+mod pieces;
 mod raw;
 
 pub use call::{Action, Call, Direction, Insights, Party, Role, Turn, same_text};
 pub use key::{CallKey, Digest, Digester, Revision};
+pub use pieces::Pieces;
 pub use raw::RawRef;

@@ -13,7 +13,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use super::StoreError;
-use crate::model::{Digest, Digester, Turn};
+use crate::model::{Digest, Digester, Pieces, Turn};
 use crate::redact::RedactedCall;
 
 /// Fast, and half the size of what a file has as gzip.
@@ -88,7 +88,7 @@ fn encode_large(head: &[u8], tail: Tail) -> std::io::Result<EncodedCall> {
         tee.write_all(if index > 0 { b"," } else { b"" })?;
         serde_json::to_writer(&mut tee, &name)?;
         tee.write_all(b":")?;
-        tee.write_all(value.get().as_bytes())?;
+        std::io::copy(&mut Pieces::of(String::from(Box::<str>::from(value))), &mut tee)?;
     }
     tee.write_all(b"}}")?;
     Ok(EncodedCall {

@@ -14,11 +14,10 @@ use serde_json::value::RawValue;
 use super::config::Settings;
 use super::convert::{self, Notes};
 use super::decode::{self, REPAIRED, Refused};
-use super::pieces::Pieces;
 use super::stream::{Flaw, Text};
 use super::turns;
 use super::wire::{Fields, ITEMS_MAX, Kind, TextSeed, Value};
-use crate::model::{Call, Digest, Turn};
+use crate::model::{Call, Digest, Pieces, Turn};
 use crate::sources::Converted;
 
 /// Converts the stored bytes of a file; inflating stops at `limit` bytes.
@@ -45,7 +44,7 @@ fn call(settings: &Settings, mut fields: OwnedFields, notes: &mut Notes) -> Resu
     let mut call = convert::call(settings, &Fields::borrowed(&fields.0), notes)?;
     let transcript = fields.0.iter().rposition(|(name, _)| name == turns::FIELD);
     if let Some(at) = transcript {
-        call.turns = turns_of(fields.0.swap_remove(at).1, &settings.time_zone, notes);
+        call.turns = turns_of(fields.0.remove(at).1, &settings.time_zone, notes);
     }
     call.extra = fields.0.into_iter().filter(|(name, _)| convert::has_no_place(name)).collect();
     Ok(call)

@@ -19,7 +19,6 @@ mod insights;
 mod keys;
 mod large;
 mod listing;
-mod pieces;
 mod repair;
 mod stream;
 #[cfg(test)]

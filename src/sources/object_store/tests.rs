@@ -249,7 +249,7 @@ fn both_ways(stored: &[u8], limit: usize) {
 #[test]
 fn a_document_becomes_the_same_call_however_large_it_is() {
     for file in hostile_files() {
-        both_ways(&file.bytes, 4 * 1024 * 1024);
+        both_ways(&file.bytes, 1024 * 1024);
     }
     for session in Plan::new(6, jiff::civil::date(2025, 10, 29), 40).sessions() {
         both_ways(&session.bytes, INFLATED_BYTES_MAX);
@@ -259,7 +259,9 @@ fn a_document_becomes_the_same_call_however_large_it_is() {
     }
     let turns = |count: usize| "{\"role\": \"user\", \"content\": \"caf\u{e9} \\ud83d\"},".repeat(count);
     let check = |json: String| both_ways(json.as_bytes(), INFLATED_BYTES_MAX);
-    for count in [1, 3000, 100_001] {
+    let short = "{\"text\": \"a\"},".repeat(100_001);
+    check(format!("{{\"session_id\": \"s\", \"transcript\": [{short} 7]}}"));
+    for count in [1, 3000] {
         check(format!(
             "{{\"session_id\": \"s\", \"transcript\": [{}1e999, \"x\", {{\"text\": \"end\"}}]}}",
             turns(count)

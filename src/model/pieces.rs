@@ -1,4 +1,4 @@
-//! The bytes of a large file as a reader that gives memory back while it is read.
+//! A large text as a reader that gives memory back while it is read.
 //!
 //! Invariant: what was read is not held any more, so that what is made of it can take its place.
 
@@ -8,14 +8,15 @@ use std::io::{self, BufRead, Read};
 const PIECE_BYTES: usize = 1024 * 1024;
 
 /// Pieces of one text, the first on top.
-pub(super) struct Pieces {
+pub struct Pieces {
     stack: Vec<Vec<u8>>,
     /// How much of the top was read.
     at: usize,
 }
 
 impl Pieces {
-    pub(super) fn of(bytes: impl Into<Vec<u8>>) -> Pieces {
+    /// Takes the bytes over, without a second copy of them.
+    pub fn of(bytes: impl Into<Vec<u8>>) -> Pieces {
         let mut rest: Vec<u8> = bytes.into();
         let mut stack = Vec::with_capacity(rest.len() / PIECE_BYTES + 1);
         // From the end, because a vector can give back only what is behind.
@@ -28,7 +29,7 @@ impl Pieces {
     }
 
     /// What is to be read next; empty only at the end.
-    pub(super) fn rest(&mut self) -> &[u8] {
+    pub fn rest(&mut self) -> &[u8] {
         while self.stack.last().is_some_and(|top| self.at >= top.len()) {
             self.stack.pop();
             self.at = 0;
