@@ -57,18 +57,18 @@ fn main() -> anyhow::Result<()> {
         modified_at: jiff::Timestamp::UNIX_EPOCH,
     };
     best("inflate, check and convert", &files, |file| {
-        let converted = source.convert(&raw, file, 64 * 1024 * 1024)?;
+        let converted = source.convert(&raw, bytes::Bytes::copy_from_slice(file), 64 * 1024 * 1024)?;
         Ok(!converted.call.source_id.is_empty())
     })?;
     let destination = salesforce()?;
     let person = Person { object: "Contact".to_owned(), id: "003xx0000000001AAA".to_owned() };
     best("file to encoded request", &files, |file| {
-        let call = redact(source.convert(&raw, file, 64 * 1024 * 1024)?.call);
+        let call = redact(source.convert(&raw, bytes::Bytes::copy_from_slice(file), 64 * 1024 * 1024)?.call);
         let mapped = destination.map(&call, &person)?;
         Ok(!serde_json::to_vec(&mapped.create)?.is_empty())
     })?;
     best("convert, and encode for the ledger", &files, |file| {
-        let converted = source.convert(&raw, file, 64 * 1024 * 1024)?;
+        let converted = source.convert(&raw, bytes::Bytes::copy_from_slice(file), 64 * 1024 * 1024)?;
         let encoded = trunkline::store::encode_call(redact(converted.call))?;
         Ok(!encoded.head.is_empty())
     })

@@ -285,11 +285,10 @@ async fn convert(
     let (source, raw) = (Arc::clone(source), raw.clone());
     let url = raw.url.clone();
     let work = move || {
-        let converted = match source.convert(&raw, &bytes, inflated_bytes_max) {
+        let converted = match source.convert(&raw, bytes, inflated_bytes_max) {
             Ok(converted) => converted,
             Err(problem) => return Ok(IntakeFate::Quarantine(problem)),
         };
-        drop(bytes);
         let (raw_digest, notes) = (converted.digest, converted.notes);
         let call = IntakeCall::of(redact(converted.call), raw_digest, notes)?;
         Ok(IntakeFate::Call(Box::new(call)))

@@ -68,6 +68,7 @@ pub trait ObjectSource: Send + Sync {
     async fn fetch(&self, raw: &RawRef) -> Result<Bytes, FetchError>;
 
     /// Raw bytes to a call. Pure and CPU-bound: run it off the reactor. An error is the reason for quarantine.
-    /// Inflating stops at `inflated_bytes_max`.
-    fn convert(&self, raw: &RawRef, bytes: &[u8], inflated_bytes_max: usize) -> Result<Converted, Problem>;
+    /// Inflating stops at `inflated_bytes_max`. The bytes are taken over, so that those of a large file can go while its
+    /// call comes.
+    fn convert(&self, raw: &RawRef, bytes: Bytes, inflated_bytes_max: usize) -> Result<Converted, Problem>;
 }

@@ -13,7 +13,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use super::StoreError;
-use crate::model::{Digest, Digester, Turn};
+use crate::model::{Digest, Digester, Pieces, Turn};
 use crate::redact::RedactedCall;
 
 /// Fast, and half the size of what a file has as gzip.
@@ -53,7 +53,7 @@ pub fn encode_call(call: RedactedCall) -> Result<EncodedCall, StoreError> {
     let head = serde_json::to_vec(&call).map_err(|error| unusable(error.to_string()))?;
     let tail = Tail { turns, extra };
     if tail.bytes_about() > PIECE_BYTES_MAX {
-        return encode_large(&head, &tail).map_err(|error| unusable(error.to_string()));
+        return encode_large(&head, tail).map_err(|error| unusable(error.to_string()));
     }
     let tail = serde_json::to_vec(&tail).map_err(|error| unusable(error.to_string()))?;
     let digest = Digest::of_parts(&[&head, &tail]);
@@ -70,14 +70,27 @@ impl Tail {
     }
 }
 
-/// Writes the tail's JSON straight into the compressor, so that a call of many megabytes is not in memory twice.
-fn encode_large(head: &[u8], tail: &Tail) -> std::io::Result<EncodedCall> {
+/// Writes the tail's JSON straight into the compressor and lets go of what is written, so that a call of many megabytes is
+/// not in memory twice. The JSON is that of [`Tail`].
+fn encode_large(head: &[u8], tail: Tail) -> std::io::Result<EncodedCall> {
     let mut digester = Digester::new();
     digester.update(head);
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?;
     encoder.include_checksum(true)?;
     let mut tee = Tee { encoder, digester, bytes: 0 };
-    serde_json::to_writer(&mut tee, tail)?;
+    tee.write_all(b"{\"turns\":[")?;
+    for (index, turn) in tail.turns.into_iter().enumerate() {
+        tee.write_all(if index > 0 { b"," } else { b"" })?;
+        serde_json::to_writer(&mut tee, &turn)?;
+    }
+    tee.write_all(b"],\"extra\":{")?;
+    for (index, (name, value)) in tail.extra.into_iter().enumerate() {
+        tee.write_all(if index > 0 { b"," } else { b"" })?;
+        serde_json::to_writer(&mut tee, &name)?;
+        tee.write_all(b":")?;
+        std::io::copy(&mut Pieces::of(String::from(Box::<str>::from(value))), &mut tee)?;
+    }
+    tee.write_all(b"}}")?;
     Ok(EncodedCall {
         head: compress(head)?,
         tail: tee.encoder.finish()?,
@@ -184,8 +197,15 @@ mod tests {
         let mut call = Call::new("sessions", "s1");
         let text = |n: usize| format!("{n} said \"{}\"", "é".repeat(1000));
         call.turns.extend((0..2000).map(|n| Turn::new(crate::model::Role::User, text(n), None)));
+        for (name, value) in [("a \"b\"", "[1, {\"a\":null}]"), ("c", "\"\\ud800\"")] {
+            call.extra.insert(name.into(), RawValue::from_string(value.into()).expect("JSON"));
+        }
+        let (head, turns, extra) = crate::redact::redact(call.clone()).split();
+        let parts =
+            [serde_json::to_vec(&head), serde_json::to_vec(&Tail { turns, extra })].map(|part| part.expect("JSON"));
         let encoded = encode_call(crate::redact::redact(call))?;
         assert!(encoded.tail_bytes > PIECE_BYTES_MAX);
+        assert_eq!(encoded.digest, Digest::of_parts(&[&parts[0], &parts[1]]), "large or small, its JSON is the same");
         let back = decode_call("s1", &encoded.head, Some(&encoded.tail))?;
         assert!(back.call().turns.iter().enumerate().all(|(n, turn)| turn.text == text(n)));
         assert_eq!(encode_call(back)?.digest, encoded.digest);

@@ -1,9 +1,11 @@
 //! Promise: a file that cannot be understood gets a reason and stops nothing, and memory stays flat whatever is in it.
 
 use std::fs;
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine;
 use serde_json::json;
 use trunkline::sim::sessions::{Fate, Plan, hostile_files};
 
@@ -12,6 +14,8 @@ use crate::support::session::{put, session};
 use crate::support::world::{DAY, KeyField, World, text};
 
 const RSS_KB_MAX: u64 = 150 * 1024;
+/// For honest files just below the limit; as released it is 15 MB less, which is what the program without optimisation takes.
+const RSS_KB_MAX_HONEST: u64 = 135 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_hostile_file_meets_its_fate_and_its_neighbours_are_delivered() {
@@ -137,5 +141,50 @@ async fn memory_stays_below_150_mb_with_bombs_deep_nesting_and_large_files() {
     assert!((8 * 1024..RSS_KB_MAX).contains(&peak_kb), "peak {} MB", peak_kb / 1024);
     for index in 0..4 {
         world.task(&format!("large_{index}"));
+    }
+}
+
+/// Text that no compression can shorten by much.
+fn noise(bytes: usize) -> String {
+    let mut state = 88_172_645_463_325_252u64;
+    let mut text = String::with_capacity(bytes + 16);
+    while text.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        text.push_str(&base64::engine::general_purpose::STANDARD_NO_PAD.encode(state.to_le_bytes()));
+    }
+    text
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_stays_flat_with_honest_files_just_below_the_limit() {
+    const BYTES: usize = 60 << 20;
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    let said = noise(1 << 20);
+    let turn = |at: usize| json!({"role": "user", "content": &said[at * 500 % (1 << 19)..][..600]});
+    let turns: Vec<_> = (0..BYTES / 635).map(turn).collect();
+    for (id, field, value) in
+        [("many_turns", "transcript", turns.into()), ("recorded", "recording", noise(BYTES).into())]
+    {
+        let mut document = session(id, "ada@example.com", "2026-11-20T09:00:00", 60);
+        document[field] = value;
+        let text = document.to_string();
+        assert!((BYTES - (1 << 20)..64 << 20).contains(&text.len()), "{} bytes", text.len());
+        put(&world.sessions(), DAY, &format!("{id}.json.gz"), gzip(text.as_bytes()));
+    }
+    let (peak_kb, code) = peak_of(world.sync_command(&[])).await;
+    println!("peak {} MB", peak_kb / 1024);
+    assert_eq!(code, Some(0));
+    assert!((8 * 1024..RSS_KB_MAX_HONEST).contains(&peak_kb), "peak {} MB", peak_kb / 1024);
+    for id in ["many_turns", "recorded"] {
+        world.task(id);
     }
 }

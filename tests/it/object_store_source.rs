@@ -332,7 +332,7 @@ async fn an_invented_day_is_read_whole_and_its_rewrites_are_seen() {
     for raw in list(&source, DAY).await.expect("a listing") {
         let bytes = source.fetch(&raw).await.expect("a file");
         without_email +=
-            usize::from(source.convert(&raw, &bytes, INFLATED_BYTES_MAX).expect("a call").call.caller.email.is_none());
+            usize::from(source.convert(&raw, bytes, INFLATED_BYTES_MAX).expect("a call").call.caller.email.is_none());
     }
     let planted = plan.sessions().filter(|session| session.truth.who == Who::NoEmail).count();
     assert_eq!(without_email, planted);

@@ -98,7 +98,7 @@ impl ObjectSource for ObjectStore {
         }
     }
 
-    fn convert(&self, raw: &RawRef, bytes: &[u8], inflated_bytes_max: usize) -> Result<Converted, Problem> {
+    fn convert(&self, raw: &RawRef, bytes: Bytes, inflated_bytes_max: usize) -> Result<Converted, Problem> {
         convert::convert(&self.settings, &raw.url, bytes, inflated_bytes_max)
     }
 }

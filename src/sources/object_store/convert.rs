@@ -5,17 +5,21 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::config::Settings;
 use super::decode::{self, Refused};
 use super::inflate::{self, Fault};
+use super::stream::Flaw;
 use super::wire::{Fields, Kind, Value, one_line, said, with_object};
-use super::{answers, insights, time, tools, turns};
+use super::{answers, insights, large, time, tools, turns};
 use crate::model::{Call, Digest, Direction};
 use crate::problem::{self, Problem};
 use crate::sources::Converted;
 
+/// A larger document is read block by block, which is slower and takes less memory.
+const WHOLE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many notes one file may have.
 const NOTES_MAX: usize = 20;
 
@@ -46,6 +50,10 @@ impl Notes {
         }
     }
 
+    pub(super) fn into_list(self) -> Vec<String> {
+        self.0
+    }
+
     pub(super) fn wrong_type(&mut self, field: &str, kind: Kind) {
         self.add(format!("{field} is {kind}: left out"));
     }
@@ -56,14 +64,19 @@ impl Notes {
 }
 
 /// Converts the stored bytes of the file at `url`; inflating stops at `limit` bytes.
-pub(super) fn convert(settings: &Settings, url: &str, bytes: &[u8], limit: usize) -> Result<Converted, Problem> {
-    let digest = Digest::of(bytes);
-    let inflated = inflate::with_inflated(bytes, limit, |bytes| document(settings, digest, bytes));
-    match inflated {
+pub(super) fn convert(settings: &Settings, url: &str, bytes: Bytes, limit: usize) -> Result<Converted, Problem> {
+    let digest = Digest::of(&bytes);
+    let whole = limit.min(WHOLE_BYTES_MAX);
+    let converted = match inflate::with_inflated(&bytes, whole, |bytes| document(settings, digest, bytes)) {
+        Err(Fault::TooLarge) if whole < limit => large::document(settings, digest, bytes.into(), limit),
+        small => small.map_err(Flaw::Inflate),
+    };
+    match converted {
         Ok(Ok(converted)) => Ok(converted),
         Ok(Err(refused)) => Err(quarantine(url, &refused)),
-        Err(Fault::TooLarge) => Err(answers::too_large(url, limit)),
-        Err(Fault::Damaged(why)) => Err(Problem::new(
+        Err(Flaw::NotText) => Err(quarantine(url, &decode::not_text())),
+        Err(Flaw::Inflate(Fault::TooLarge)) => Err(answers::too_large(url, limit)),
+        Err(Flaw::Inflate(Fault::Damaged(why))) => Err(Problem::new(
             problem::RAW_DAMAGED,
             format!("{url} is gzip, but {why}"),
             "Export or upload the file again; it is read again when it changes.",
@@ -84,12 +97,17 @@ fn document(settings: &Settings, digest: Digest, bytes: &[u8]) -> Result<Convert
     decode::with_fields(text, |fields, note| {
         let mut notes = Notes::default();
         notes.0.extend(note.map(str::to_owned));
-        let call = call(settings, fields, &mut notes)?;
+        let mut call = call(settings, fields, &mut notes)?;
+        if let Some(value) = fields.get(turns::FIELD) {
+            call.turns = turns::read(value, &settings.time_zone, &mut notes);
+        }
+        call.extra = extra(fields);
         Ok(Converted { call, digest, inflated_bytes: bytes.len() as u64, notes: notes.0 })
     })?
 }
 
-fn call(settings: &Settings, fields: &Fields<'_>, notes: &mut Notes) -> Result<Call, Refused> {
+/// The call without its bulk: what was said, and the fields without a place.
+pub(super) fn call(settings: &Settings, fields: &Fields<'_>, notes: &mut Notes) -> Result<Call, Refused> {
     let mut call = Call::new(&settings.name, &session_id(fields)?);
     let zone = &settings.time_zone;
     call.started_at = time_of(fields, "start_time", settings, notes);
@@ -109,10 +127,6 @@ fn call(settings: &Settings, fields: &Fields<'_>, notes: &mut Notes) -> Result<C
     if call.caller.name.is_none() {
         call.caller.name = call.actions.iter().find_map(|action| action.customer_name.clone());
     }
-    if let Some(value) = fields.get("transcript") {
-        call.turns = turns::read(value, zone, notes);
-    }
-    call.extra = extra(fields);
     Ok(call)
 }
 
@@ -208,10 +222,15 @@ fn text_of(fields: &Fields<'_>, name: &str, notes: &mut Notes) -> Option<String>
     }
 }
 
+/// Whether a field is kept as it came.
+pub(super) fn has_no_place(name: &str) -> bool {
+    !PLACED.contains(&name)
+}
+
 fn extra(fields: &Fields<'_>) -> BTreeMap<String, Box<RawValue>> {
     fields
         .iter()
-        .filter(|(name, _)| !PLACED.contains(name))
+        .filter(|(name, _)| has_no_place(name))
         .map(|(name, value)| (name.to_owned(), value.0.to_owned()))
         .collect()
 }

@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use super::repair;
-use super::wire::{Fields, Value};
+use super::wire::{Fields, Kind, Value};
 use crate::problem::{self, Code};
 
 /// Why a document is not a session: its code and what is wrong, to be put behind the file's name.
@@ -15,16 +15,17 @@ pub(super) struct Refused {
     pub what: String,
 }
 
-const REPAIRED: &str = "the file is not strict JSON (NaN, Infinity or raw control characters); read leniently";
+pub(super) const REPAIRED: &str =
+    "the file is not strict JSON (NaN, Infinity or raw control characters); read leniently";
 
 /// Checks that `bytes` are UTF-8 text that says something.
 pub(super) fn text_of(bytes: &[u8]) -> Result<&str, Refused> {
     let bytes = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
     let Ok(text) = simdutf8::basic::from_utf8(bytes) else {
-        return Err(refused(problem::RAW_NOT_TEXT, "is neither gzip nor UTF-8 text"));
+        return Err(not_text());
     };
     if text.trim().is_empty() {
-        return Err(refused(problem::RAW_EMPTY, "is empty"));
+        return Err(empty());
     }
     Ok(text)
 }
@@ -54,36 +55,50 @@ fn parse(text: &str) -> Result<Fields<'_>, Refused> {
     let fields = match values.next() {
         Some(Ok(fields)) => fields,
         Some(Err(error)) => return Err(not_json(&error)),
-        None => return Err(refused(problem::RAW_EMPTY, "is empty")),
+        None => return Err(empty()),
     };
     let rest = text[values.byte_offset()..].trim_start();
     if rest.is_empty() {
         return Ok(fields);
     }
     let mut further = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
-    match further.next() {
-        Some(Ok(_)) => Err(refused(
-            problem::RAW_NOT_OBJECT,
-            "holds more than one JSON value; a session file holds exactly one object",
-        )),
-        _ => Err(refused(problem::RAW_NOT_JSON, "has something that is not JSON after its object")),
+    Err(more_follows(matches!(further.next(), Some(Ok(_)))))
+}
+
+pub(super) fn not_text() -> Refused {
+    refused(problem::RAW_NOT_TEXT, "is neither gzip nor UTF-8 text")
+}
+
+pub(super) fn empty() -> Refused {
+    refused(problem::RAW_EMPTY, "is empty")
+}
+
+/// Something follows the object: JSON or not.
+pub(super) fn more_follows(is_json: bool) -> Refused {
+    if is_json {
+        refused(problem::RAW_NOT_OBJECT, "holds more than one JSON value; a session file holds exactly one object")
+    } else {
+        refused(problem::RAW_NOT_JSON, "has something that is not JSON after its object")
+    }
+}
+
+/// It holds a value of this kind, or, if `None`, several.
+pub(super) fn holds(kind: Option<Kind>) -> Refused {
+    match kind {
+        Some(kind) => refused(problem::RAW_NOT_OBJECT, &format!("holds {kind}; a session file holds one object")),
+        None => refused(problem::RAW_NOT_OBJECT, "holds several values; a session file holds exactly one object"),
     }
 }
 
 fn not_an_object(text: &str) -> Refused {
     match serde_json::from_str::<&RawValue>(text) {
-        Ok(raw) => {
-            let kind = Value(raw).kind();
-            refused(problem::RAW_NOT_OBJECT, &format!("holds {kind}; a session file holds one object"))
-        }
-        Err(error) if error.is_syntax() && error.to_string().starts_with("trailing characters") => {
-            refused(problem::RAW_NOT_OBJECT, "holds several values; a session file holds exactly one object")
-        }
+        Ok(raw) => holds(Some(Value(raw).kind())),
+        Err(error) if error.is_syntax() && error.to_string().starts_with("trailing characters") => holds(None),
         Err(error) => not_json(&error),
     }
 }
 
-fn not_json(error: &serde_json::Error) -> Refused {
+pub(super) fn not_json(error: &serde_json::Error) -> Refused {
     let place = if error.is_eof() {
         format!("is not JSON: it ends in the middle, at line {} column {}", error.line(), error.column())
     } else {

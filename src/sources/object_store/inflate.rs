@@ -11,12 +11,14 @@ use libdeflater::{Crc, DecompressionError, Decompressor};
 use memchr::memmem;
 
 /// Kept from file to file; a larger buffer is given back after its file.
-const BUFFER_KEPT_MAX: usize = 4 * 1024 * 1024;
+const BUFFER_KEPT_MAX: usize = 1024 * 1024;
 const BUFFER_FIRST: usize = 64 * 1024;
-const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+pub(super) const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 /// How every member of a gzip file begins: the magic and the only method there is.
 const GZIP_MEMBER: &[u8] = &[0x1f, 0x8b, 0x08];
 const GZIP_TRAILER: usize = 8;
+pub(super) const DAMAGED: &str = "it is cut short or damaged";
+pub(super) const NOT_GZIP_AFTER: &str = "something that is not gzip follows its end";
 
 /// Why bytes could not be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +79,7 @@ impl Inflater {
                 Ok(length) => return Ok(length),
                 Err(DecompressionError::InsufficientSpace) if room_now >= limit => return Err(Fault::TooLarge),
                 Err(DecompressionError::InsufficientSpace) => room = room_now.saturating_mul(4).clamp(1, limit),
-                Err(DecompressionError::BadData) => return Err(Fault::Damaged("it is cut short or damaged")),
+                Err(DecompressionError::BadData) => return Err(Fault::Damaged(DAMAGED)),
             }
         }
     }
@@ -91,7 +93,7 @@ impl Inflater {
                 break;
             }
             if !rest.starts_with(GZIP_MEMBER) {
-                return Err(Fault::Damaged("something that is not gzip follows its end"));
+                return Err(Fault::Damaged(NOT_GZIP_AFTER));
             }
             let mut member = GzDecoder::new(rest);
             length = self.append(length, &mut member, limit)?;
@@ -108,7 +110,7 @@ impl Inflater {
             match member.read(&mut self.buffer[length..room_now]) {
                 Ok(0) => return Ok(length),
                 Ok(read) => length += read,
-                Err(_) => return Err(Fault::Damaged("it is cut short or damaged")),
+                Err(_) => return Err(Fault::Damaged(DAMAGED)),
             }
             if length > limit {
                 return Err(Fault::TooLarge);

@@ -17,8 +17,10 @@ mod folder;
 mod inflate;
 mod insights;
 mod keys;
+mod large;
 mod listing;
 mod repair;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod time;

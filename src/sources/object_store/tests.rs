@@ -1,9 +1,11 @@
 //! Tables of session files and the calls that they become.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::config::{INFLATED_BYTES_MAX, Settings};
 use super::convert::convert;
+use super::{decode, inflate, large, stream};
 use crate::model::{Call, Direction, Role};
 use crate::problem::{self, Code};
 use crate::sim::sessions::{Fate, Plan, hostile_files};
@@ -12,7 +14,7 @@ use crate::sources::Converted;
 const URL: &str = "file:///x/year=2025/month=10/day=29/a.json";
 
 fn converted(json: &str) -> Converted {
-    convert(&Settings::new("file:///x/"), URL, json.as_bytes(), INFLATED_BYTES_MAX)
+    convert(&Settings::new("file:///x/"), URL, Bytes::copy_from_slice(json.as_bytes()), INFLATED_BYTES_MAX)
         .unwrap_or_else(|problem| panic!("{json}: {problem}"))
 }
 
@@ -65,7 +67,8 @@ fn a_whole_session_finds_its_places() {
 #[test]
 fn identities_are_kept_byte_for_byte_or_refused() {
     let check = |json: &str, expected: Option<&str>| {
-        let found = convert(&Settings::new("file:///x/"), URL, json.as_bytes(), INFLATED_BYTES_MAX);
+        let found =
+            convert(&Settings::new("file:///x/"), URL, Bytes::copy_from_slice(json.as_bytes()), INFLATED_BYTES_MAX);
         match (found, expected) {
             (Ok(found), Some(expected)) => assert_eq!(found.call.source_id, expected),
             (Err(problem), None) => assert_eq!(problem.code, problem::RAW_NO_ID),
@@ -219,11 +222,74 @@ fn notes_name_fields_and_kinds_and_nobodys_data() {
     );
 }
 
+/// Reads a document as a small file and as a large one: both ways come to the same.
+fn both_ways(stored: &[u8], limit: usize) {
+    let settings = Settings::new("file:///x/");
+    let digest = crate::model::Digest::of(stored);
+    let flat = |converted: Converted| {
+        let call = serde_json::to_string(&converted.call).expect("JSON");
+        (call, converted.notes, converted.digest, converted.inflated_bytes)
+    };
+    let small = convert(&settings, URL, Bytes::copy_from_slice(stored), limit).map(flat);
+    let large = match large::document(&settings, digest, stored.to_vec(), limit) {
+        Ok(Ok(converted)) => Ok(flat(converted)),
+        Ok(Err(refused)) => Err(refused.code),
+        Err(stream::Flaw::NotText) => Err(decode::not_text().code),
+        Err(stream::Flaw::Inflate(inflate::Fault::TooLarge)) => Err(problem::RAW_TOO_LARGE),
+        Err(stream::Flaw::Inflate(inflate::Fault::Damaged(_))) => Err(problem::RAW_DAMAGED),
+    };
+    assert_eq!(
+        large,
+        small.map_err(|problem| problem.code),
+        "{:?}",
+        String::from_utf8_lossy(&stored[..stored.len().min(300)])
+    );
+}
+
+#[test]
+fn a_document_becomes_the_same_call_however_large_it_is() {
+    for file in hostile_files() {
+        both_ways(&file.bytes, 1024 * 1024);
+    }
+    for session in Plan::new(6, jiff::civil::date(2025, 10, 29), 40).sessions() {
+        both_ways(&session.bytes, INFLATED_BYTES_MAX);
+        both_ways(&[&session.bytes[..], &[0; 40]].concat(), INFLATED_BYTES_MAX);
+        both_ways(&[&session.bytes[..], &session.bytes].concat(), INFLATED_BYTES_MAX);
+        both_ways(&session.bytes, session.truth.document_bytes - 1);
+    }
+    let turns = |count: usize| "{\"role\": \"user\", \"content\": \"caf\u{e9} \\ud83d\"},".repeat(count);
+    let check = |json: String| both_ways(json.as_bytes(), INFLATED_BYTES_MAX);
+    let short = "{\"text\": \"a\"},".repeat(100_001);
+    check(format!("{{\"session_id\": \"s\", \"transcript\": [{short} 7]}}"));
+    for count in [1, 3000] {
+        check(format!(
+            "{{\"session_id\": \"s\", \"transcript\": [{}1e999, \"x\", {{\"text\": \"end\"}}]}}",
+            turns(count)
+        ));
+    }
+    check(format!("\u{feff}\n {{\"session_id\": \"s\", \"a\": [{}-Infinity, \"\n\"]}} ", turns(3000)));
+    for rest in [
+        "",
+        "]",
+        "}",
+        "} x",
+        "} {}",
+        "}\n\n",
+        ", \"transcript\": null}",
+        ", \"transcript\": \"\\ud800\", \"\\ud800\": 1}",
+    ] {
+        check(format!("{{\"session_id\": \"s\", \"transcript\": [{}{{}}], \"a\": 1, \"a\": 1e999{rest}", turns(2)));
+    }
+    for text in ["", " \n", "[1] [2]", "[1] x", "[", "7", "nul", "null", "\"a\"", "<html>"] {
+        check(text.to_owned());
+    }
+}
+
 #[test]
 fn every_hostile_file_meets_its_fate() {
     let settings = Settings::new("file:///x/");
     for file in hostile_files() {
-        let found = match convert(&settings, URL, &file.bytes, settings.inflated_bytes_max) {
+        let found = match convert(&settings, URL, Bytes::copy_from_slice(&file.bytes), settings.inflated_bytes_max) {
             Ok(found) => Fate::Call { session_id: found.call.source_id, email: found.call.caller.email },
             Err(problem) => {
                 assert!(problem.what.starts_with(URL) && !problem.help.is_empty(), "{}: {problem}", file.name);
@@ -239,7 +305,8 @@ fn every_hostile_file_meets_its_fate() {
 fn every_invented_session_becomes_the_call_that_was_planted() {
     let plan = Plan::new(5, jiff::civil::date(2025, 10, 29), 300);
     for session in plan.sessions().chain(plan.rewrites()) {
-        let found = convert(&Settings::new("file:///x/"), URL, &session.bytes, INFLATED_BYTES_MAX).expect("a call");
+        let found =
+            convert(&Settings::new("file:///x/"), URL, session.bytes.into(), INFLATED_BYTES_MAX).expect("a call");
         let (call, truth) = (found.call, session.truth);
         assert_eq!(found.notes, Vec::<String>::new());
         assert_eq!(found.inflated_bytes, truth.document_bytes as u64);
@@ -301,15 +368,17 @@ proptest! {
     fn any_json_ends_in_a_call_or_a_reason(json in any_json(), cut in 0usize..4000) {
         let text = json.to_string();
         let settings = Settings::new("file:///x/");
-        let _ = convert(&settings, URL, text.as_bytes(), INFLATED_BYTES_MAX);
-        let _ = convert(&settings, URL, &text.as_bytes()[..cut.min(text.len())], INFLATED_BYTES_MAX);
+        for text in [&text, text.get(..cut).unwrap_or("")] {
+            let _ = convert(&settings, URL, Bytes::copy_from_slice(text.as_bytes()), INFLATED_BYTES_MAX);
+            both_ways(text.as_bytes(), INFLATED_BYTES_MAX);
+        }
     }
 
     #[test]
     fn any_fields_with_an_identity_end_in_that_call(json in any_json(), id in "[^ ]{1,20}x") {
         let mut session = serde_json::json!({"discovered_signals": json, "tool_calls": json, "transcript": [json], "duration_seconds": json});
         session["session_id"] = serde_json::Value::from(id.clone());
-        let converted = convert(&Settings::new("file:///x/"), URL, session.to_string().as_bytes(), INFLATED_BYTES_MAX).expect("a call");
+        let converted = convert(&Settings::new("file:///x/"), URL, session.to_string().into(), INFLATED_BYTES_MAX).expect("a call");
         prop_assert_eq!(&converted.call.source_id, &id);
         prop_assert!(converted.call.duration_s.is_none_or(|seconds| seconds.is_finite() && seconds >= 0.0));
         let stored = serde_json::to_string(&converted.call).expect("a call can be stored");

@@ -11,7 +11,7 @@ use super::time;
 use super::wire::{Fields, Kind, Value};
 use crate::model::{Role, Turn};
 
-const FIELD: &str = "transcript";
+pub(super) const FIELD: &str = "transcript";
 const TIMES: [&str; 3] = ["timestamp", "created_at", "time"];
 
 /// The turns of a transcript.
@@ -24,12 +24,17 @@ pub(super) fn read(value: Value<'_>, zone: &TimeZone, notes: &mut Notes) -> Vec<
     };
     let mut turns = Vec::with_capacity(items.len());
     for item in items {
-        match item {
-            Ok(fields) => turns.extend(turn(&fields, zone, notes)),
-            Err(kind) => notes.wrong_item(FIELD, kind),
-        }
+        take(item, zone, notes, &mut turns);
     }
     turns
+}
+
+/// Adds the turn of one item, if it is one.
+pub(super) fn take(item: Result<Fields<'_>, Kind>, zone: &TimeZone, notes: &mut Notes, turns: &mut Vec<Turn>) {
+    match item {
+        Ok(fields) => turns.extend(turn(&fields, zone, notes)),
+        Err(kind) => notes.wrong_item(FIELD, kind),
+    }
 }
 
 fn turn(fields: &Fields<'_>, zone: &TimeZone, notes: &mut Notes) -> Option<Turn> {

@@ -22,6 +22,10 @@ pub(super) struct Value<'a>(pub &'a RawValue);
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
 impl<'a> Fields<'a> {
+    pub(super) fn borrowed(fields: &'a [(String, Box<RawValue>)]) -> Fields<'a> {
+        Fields(fields.iter().map(|(name, value)| (Cow::Borrowed(name.as_str()), Value(value))).collect())
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<Value<'a>> {
         self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| *value)
     }
@@ -42,6 +46,20 @@ pub(super) enum Kind {
     Null,
 }
 
+impl Kind {
+    /// Of the value that begins with this byte.
+    pub(super) fn of(first: u8) -> Kind {
+        match first {
+            b'{' => Kind::Object,
+            b'[' => Kind::List,
+            b'"' => Kind::Text,
+            b't' | b'f' => Kind::Boolean,
+            b'n' => Kind::Null,
+            _ => Kind::Number,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -57,14 +75,7 @@ impl fmt::Display for Kind {
 
 impl<'a> Value<'a> {
     pub(super) fn kind(self) -> Kind {
-        match self.0.get().as_bytes().first() {
-            Some(b'{') => Kind::Object,
-            Some(b'[') => Kind::List,
-            Some(b'"') => Kind::Text,
-            Some(b't' | b'f') => Kind::Boolean,
-            Some(b'n') => Kind::Null,
-            _ => Kind::Number,
-        }
+        self.0.get().bytes().next().map_or(Kind::Null, Kind::of)
     }
 
     pub(super) fn is_null(self) -> bool {
@@ -264,7 +275,7 @@ impl<'de> Visitor<'de> for ObjectOrVisitor {
     }
 }
 
-struct TextSeed;
+pub(super) struct TextSeed;
 
 impl<'de> DeserializeSeed<'de> for TextSeed {
     type Value = Cow<'de, str>;

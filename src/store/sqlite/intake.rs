@@ -4,10 +4,12 @@
 //! a revision is counted only when the content changes.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
 use super::SqliteStore;
 use crate::model::{Origin, Origins, RawRef, merge};
@@ -198,13 +200,8 @@ impl Context<'_> {
             .prepare_cached(
                 "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(params![
-                key,
-                new.encoded.head_bytes,
-                new.encoded.tail_bytes,
-                new.encoded.head,
-                new.encoded.tail
-            ])?;
+            .execute(body_params(key, &new.encoded))?;
+        self.put_large_tail(key, &new.encoded)?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
             self.put_delivery(key, destination, 1, started_at)?;
@@ -239,17 +236,27 @@ impl Context<'_> {
             ])?;
         self.connection
             .prepare_cached(
-                "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5, origins = ?6 WHERE call_key = ?1",
+                "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
             )?
-            .execute(params![
-                key,
-                encoded.head_bytes,
-                encoded.tail_bytes,
-                encoded.head,
-                encoded.tail,
-                encode_origins(origins)?
-            ])?;
-        Ok(())
+            .execute(body_params(key, encoded))?;
+        self.connection
+            .prepare_cached("UPDATE call_body SET origins = ?2 WHERE call_key = ?1")?
+            .execute((key, encode_origins(origins)?))?;
+        self.put_large_tail(key, encoded)
+    }
+
+    /// Fills the room that [`body_params`] left for a large tail.
+    fn put_large_tail(&self, key: &str, encoded: &EncodedCall) -> Result<(), StoreError> {
+        if !is_large(&encoded.tail) {
+            return Ok(());
+        }
+        let row: i64 = self
+            .connection
+            .prepare_cached("SELECT rowid FROM call_body WHERE call_key = ?1")?
+            .query_row([key], |row| row.get(0))?;
+        let mut place = self.connection.blob_open(MAIN_DB, "call_body", "tail", row, false)?;
+        place.write_all(&encoded.tail).map_err(|error| StoreError::Unusable(error.to_string()))?;
+        Ok(place.close()?)
     }
 
     fn put_revision(&self, key: &str, revision: u32, item: &IntakeItem) -> Result<(), StoreError> {
@@ -301,4 +308,17 @@ fn decode_origins(key: &str, json: Option<&str>) -> Result<BTreeMap<String, Orig
     let damaged =
         |error: serde_json::Error| StoreError::Damaged { place: format!("call {key}"), cause: error.to_string() };
     serde_json::from_str(json).map_err(damaged)
+}
+
+/// A large tail goes in piece by piece: bound as a value, SQLite would copy it twice.
+const BOUND_BYTES_MAX: usize = 1024 * 1024;
+
+fn is_large(tail: &[u8]) -> bool {
+    tail.len() > BOUND_BYTES_MAX
+}
+
+fn body_params<'a>(key: &'a str, encoded: &'a EncodedCall) -> (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>) {
+    let tail = &encoded.tail;
+    let bound = if is_large(tail) { ToSqlOutput::ZeroBlob(tail.len() as u64) } else { ToSqlOutput::from(&tail[..]) };
+    (key, encoded.head_bytes, encoded.tail_bytes, &encoded.head, bound)
 }
