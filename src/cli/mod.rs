@@ -17,6 +17,7 @@ mod retry;
 mod sim;
 mod sync;
 mod time;
+mod unmatched;
 mod why;
 mod why_text;
 

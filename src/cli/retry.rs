@@ -19,12 +19,8 @@ pub struct Arguments {
     /// Only those that ended for this reason: no-match, no-email, several-matches, or an error code.
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     reason: Vec<String>,
-    /// Only calls of this day or later.
-    #[arg(long, value_name = "DATE")]
-    from: Option<String>,
-    /// Only calls up to this day.
-    #[arg(long, value_name = "DATE")]
-    to: Option<String>,
+    #[command(flatten)]
+    days: list::DayArguments,
     /// Read quarantined files again instead; with sessions given, those whose address contains one.
     #[arg(long)]
     quarantine: bool,
@@ -38,6 +34,10 @@ pub struct Arguments {
 
 pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
     let settings = context.settings(arguments.source.clone())?;
+    if arguments.quarantine && (!arguments.reason.is_empty() || arguments.recreate) {
+        let what = "--quarantine reads files again; --reason and --recreate are about deliveries";
+        return Err(Problem::new(CONFIG_CONTRADICTION, what, "run the two commands one after the other").into());
+    }
     let store = context.open_existing_store(&settings.store_path)?;
     context.stop_on_signals();
     let engine = context.engine(Arc::clone(&store), sync::progress(output));
@@ -47,10 +47,6 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
 
     let mut intake = IntakeSummary::default();
     if arguments.quarantine {
-        if !arguments.reason.is_empty() || arguments.recreate {
-            let what = "--quarantine reads files again; --reason and --recreate are about deliveries";
-            return Err(Problem::new(CONFIG_CONTRADICTION, what, "run the two commands one after the other").into());
-        }
         let source = context.source(&settings)?;
         let destinations = [destination.name().to_owned()];
         let parts: Vec<Option<String>> = match arguments.sessions.as_slice() {
@@ -86,7 +82,7 @@ async fn rearm(
 ) -> Result<usize, Failure> {
     let mut which = Rearm {
         codes: arguments.reason.iter().map(|reason| list::code(reason)).collect::<Result<_, _>>()?,
-        days: list::range(context, settings, arguments.from.as_deref(), arguments.to.as_deref())?,
+        days: arguments.days.range(context, settings)?,
         recreate: arguments.recreate,
         ..Rearm::default()
     };
@@ -149,6 +145,8 @@ fn add(mut sum: IntakeSummary, other: IntakeSummary) -> IntakeSummary {
     sum.nothing_new += other.nothing_new;
     sum.quarantined += other.quarantined;
     sum.quarantine.extend(other.quarantine);
+    sum.gone += other.gone;
+    sum.gone_files.extend(other.gone_files);
     sum.stopped = sum.stopped.or(other.stopped);
     sum
 }

@@ -14,7 +14,7 @@ use super::{DeliverySummary, Engine, Event, backoff};
 use crate::destinations::{Destination, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
-use crate::store::{Parts, StoreError, StoredProblem};
+use crate::store::{Parts, StoreError, StoredProblem, Tally};
 
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +77,7 @@ pub async fn dispatch(
 ) -> Result<DeliverySummary, StoreError> {
     let mut dispatcher = Dispatcher::new(engine, destination.as_ref(), limits, preview);
     engine.store.reclaim(engine.clock.now_ms()).await?;
+    let damaged = dispatcher.count_damaged().await?;
     let due: u64 = dispatcher.count_due().await?;
     engine.progress.event(Event::Delivering(due));
     if due > 0 && dispatcher.prepare().await? {
@@ -84,6 +85,11 @@ pub async fn dispatch(
     }
     if preview.is_none() {
         dispatcher.summary.waiting = dispatcher.count_due().await?;
+    }
+    // The store itself settles what it cannot read back, so that no outcome tells of it.
+    let damaged = dispatcher.count_damaged().await?.saturating_sub(damaged);
+    if damaged > 0 {
+        *dispatcher.summary.dead.entry(problem::STORE_UNUSABLE.0.to_owned()).or_default() += damaged;
     }
     Ok(dispatcher.summary)
 }
@@ -131,12 +137,17 @@ impl<'a> Dispatcher<'a> {
     }
 
     async fn count_due(&self) -> Result<u64, StoreError> {
+        self.tallied(|row| ["due", "held", "unknown"].contains(&row.state.as_str())).await
+    }
+
+    /// Dead letters because their call does not read back from the ledger.
+    async fn count_damaged(&self) -> Result<u64, StoreError> {
+        self.tallied(|row| row.state == "dead" && row.code.as_deref() == Some(problem::STORE_UNUSABLE.0)).await
+    }
+
+    async fn tallied(&self, counts: impl Fn(&Tally) -> bool) -> Result<u64, StoreError> {
         let tally = self.engine.store.tally(self.destination.name()).await?;
-        Ok(tally
-            .iter()
-            .filter(|row| ["due", "held", "unknown"].contains(&row.state.as_str()))
-            .map(|row| row.count)
-            .sum())
+        Ok(tally.iter().filter(|row| counts(row)).map(|row| row.count).sum())
     }
 
     /// Gets the destination ready; false if it cannot be used now.

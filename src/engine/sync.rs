@@ -66,7 +66,17 @@ impl SyncRun {
             return Ok(IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() });
         }
         let destinations = [self.destination.name().to_owned()];
-        intake(&self.engine, &self.source, &destinations, &self.zone, &days.list(), self.intake_limits).await
+        let days = days.list();
+        let mut summary =
+            intake(&self.engine, &self.source, &destinations, &self.zone, &days, self.intake_limits).await?;
+        if summary.files == 0 && summary.stopped.is_none() && !self.engine.stop.is_asked() {
+            // An empty day is nothing odd; a source without any day is a wrong address.
+            match self.source.layout().await {
+                Ok(layout) => summary.stopped = layout.problem(self.source.address()),
+                Err(error) => tracing::debug!(%error, "what stands at the address cannot be told"),
+            }
+        }
+        Ok(summary)
     }
 
     /// Calls of these days that matched nobody are matched again: somebody may have mended the CRM.

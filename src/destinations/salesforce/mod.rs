@@ -13,6 +13,7 @@ mod existing;
 mod lead;
 mod login;
 mod login_help;
+mod names;
 mod outcome;
 mod people;
 mod refusal;

@@ -107,6 +107,8 @@ impl Dispatcher<'_> {
         }
         if let (Some(remote_id), None) = (&claimed.remote_id, claimed.intent)
             && claimed.delivered_digest == Some(digest)
+            // With another address the new match goes on record, also where nobody has it and the person stays.
+            && claimed.matched_by == address_digest(&claimed.call)
         {
             self.summary.unchanged += 1;
             return Err(Box::new(delivered(&claimed, remote_id, digest)));
