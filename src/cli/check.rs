@@ -136,7 +136,7 @@ async fn source(context: &Context, settings: &Settings) -> (Step, bool) {
 
 /// Reads one file of yesterday's, so that a layout or permission mistake shows now and not at night.
 async fn yesterday(context: &Context, settings: &Settings) -> Step {
-    let (source, day) = match (context.source(settings), context.date("yesterday", settings)) {
+    let (source, day) = match (context.source(settings), context.date("yesterday", "yesterday", settings)) {
         (Ok(source), Ok(day)) => (source, day),
         (Err(failure), _) | (_, Err(failure)) => return Step::Bad(failure.problem),
     };

@@ -138,8 +138,8 @@ impl Context {
         });
     }
 
-    /// A date as people write it: 2025-10-29, `today`, `yesterday`.
-    pub fn date(&self, text: &str, settings: &Settings) -> Result<Date, Failure> {
+    /// A date as people write it: 2025-10-29, `today`, `yesterday`; `name` is the flag that it was given with.
+    pub fn date(&self, name: &str, text: &str, settings: &Settings) -> Result<Date, Failure> {
         let today = self.clock.now().to_zoned(settings.time_zone.clone()).date();
         let parsed = match text {
             "today" => Ok(today),
@@ -149,7 +149,7 @@ impl Context {
         parsed.map_err(|_| {
             Failure::from(Problem::new(
                 CONFIG_BAD_VALUE,
-                format!("`{text}` is not a date"),
+                format!("{name}: `{text}` is not a date"),
                 "write it as 2025-10-29, or say today or yesterday",
             ))
         })

@@ -36,9 +36,12 @@ impl DayArguments {
         if self.from.is_none() && self.to.is_none() {
             return Ok(None);
         }
-        let date = |text: &Option<String>, open| text.as_ref().map_or(Ok(open), |text| context.date(text, settings));
-        let from = date(&self.from, jiff::civil::Date::constant(1, 1, 1))?;
-        let to = date(&self.to, jiff::civil::Date::MAX)?;
+        let date = |name, text: &Option<String>, open| match text {
+            Some(text) => context.date(name, text, settings),
+            None => Ok(open),
+        };
+        let from = date("--from", &self.from, jiff::civil::Date::constant(1, 1, 1))?;
+        let to = date("--to", &self.to, jiff::civil::Date::MAX)?;
         in_order(from, to)?;
         Ok(Some((from, to)))
     }
@@ -141,7 +144,8 @@ pub async fn deliveries(context: &Context, arguments: DeliveryArguments, output:
     for state in &arguments.state {
         if !STATES.contains(&state.as_str()) {
             let what = format!("there is no state `{state}`");
-            return Err(Problem::new(CONFIG_BAD_VALUE, what, format!("one of: {}", STATES.join(", "))).into());
+            let help = did_you_mean(state, STATES, &STATES.join(", "));
+            return Err(Problem::new(CONFIG_BAD_VALUE, what, help).into());
         }
     }
     let settings = context.settings(None)?;
@@ -257,6 +261,12 @@ pub fn day(day: Option<&str>) -> String {
     day.unwrap_or(NO_DATE).to_owned()
 }
 
+/// The nearest word, and all of them.
+fn did_you_mean(word: &str, known: &[&str], all: &str) -> String {
+    let near = problem::nearest(word, known.iter().copied());
+    near.map_or_else(|| all.to_owned(), |near| format!("did you mean `{near}`? There are: {all}"))
+}
+
 /// A reason as people write it to its code.
 pub fn code(reason: &str) -> Result<String, Failure> {
     let code = match reason {
@@ -267,7 +277,8 @@ pub fn code(reason: &str) -> Result<String, Failure> {
             Some(info) => info.code,
             None => {
                 let what = format!("there is no reason `{other}`");
-                let help = "no-email, no-match, several-matches, or an error code as `trunkline explain` lists them";
+                let all = "no-email, no-match, several-matches, or an error code as `trunkline explain` lists them";
+                let help = did_you_mean(other, &["no-email", "no-match", "several-matches"], all);
                 return Err(Problem::new(CONFIG_BAD_VALUE, what, help).into());
             }
         },

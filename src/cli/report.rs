@@ -28,7 +28,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         let what = format!("--days cannot be {}", arguments.days);
         return Err(Problem::new(CONFIG_BAD_VALUE, what, "give a number from 1 to 366").into());
     }
-    let to = context.date(arguments.to.as_deref().unwrap_or("today"), &settings)?;
+    let to = context.date("--to", arguments.to.as_deref().unwrap_or("today"), &settings)?;
     let from = to.saturating_sub(jiff::Span::new().days(i64::from(arguments.days) - 1));
     let store = context.open_store_to_read(&settings.store_path)?;
     let figures = store.report(from, to).await?;

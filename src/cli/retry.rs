@@ -103,7 +103,7 @@ async fn rearm(
             keys.extend(found);
         }
         if keys.is_empty() {
-            let what = "none of the sessions is in the ledger";
+            let what = format!("none of the sessions is in the ledger {}", settings.store_path.display());
             return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline calls` lists what is").into());
         }
         which.keys = Some(keys);

@@ -87,12 +87,14 @@ pub fn progress(output: &Output) -> Arc<dyn Progress> {
 fn days(context: &Context, arguments: &Arguments, settings: &Settings) -> Result<Days, Failure> {
     let to = arguments.to.as_deref();
     if let Some(count) = arguments.days {
-        let to = context.date(to.unwrap_or("yesterday"), settings)?;
+        let to = context.date("--to", to.unwrap_or("yesterday"), settings)?;
         return Ok(Days { from: to.saturating_sub(jiff::Span::new().days(i64::from(count) - 1)), to });
     }
-    let from = arguments.from.as_deref().or(to).unwrap_or("yesterday");
-    let from = context.date(from, settings)?;
-    let to = to.map_or(Ok(from), |to| context.date(to, settings))?;
+    let from = match (&arguments.from, to) {
+        (Some(from), _) => context.date("--from", from, settings)?,
+        (None, to) => context.date("--to", to.unwrap_or("yesterday"), settings)?,
+    };
+    let to = to.map_or(Ok(from), |to| context.date("--to", to, settings))?;
     list::in_order(from, to)?;
     Ok(Days { from, to })
 }
