@@ -75,7 +75,7 @@ fn how(path: &Path) -> Result<Reading, StoreError> {
     }
     match version(Reading::Alone, path) {
         Err(error) if is_denied(&error) && has_log(path) => Err(StoreError::Unusable(format!(
-            "{} has newer rows in its -wal file, which only a user who may write in its folder can read",
+            "{} has newer rows in its -wal file, which this user may not read",
             path.display()
         ))),
         Err(error) if is_denied(&error) => Ok(Reading::AsItStands),
