@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
+use crate::config::Settings;
 use crate::engine::{IntakeSummary, RunSummary, counted, dispatch, reread};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
@@ -34,8 +35,9 @@ pub struct Arguments {
 
 pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
     let settings = context.settings(arguments.source.clone())?;
-    if arguments.quarantine && (!arguments.reason.is_empty() || arguments.recreate) {
-        let what = "--quarantine reads files again; --reason and --recreate are about deliveries";
+    let which = which(context, &arguments, &settings)?;
+    if arguments.quarantine && (!which.codes.is_empty() || which.days.is_some() || arguments.recreate) {
+        let what = "--quarantine reads files again; --reason, --from, --to and --recreate are about deliveries";
         return Err(Problem::new(CONFIG_CONTRADICTION, what, "run the two commands one after the other").into());
     }
     let store = context.open_existing_store(&settings.store_path)?;
@@ -58,7 +60,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
             intake = add(intake, read);
         }
     } else {
-        let count = rearm(context, &arguments, &settings, store.as_ref(), destination.name(), output).await?;
+        let count = rearm(context, &arguments, which, &settings, store.as_ref(), destination.name(), output).await?;
         output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
     }
     let delivery = dispatch(&engine, &destination, settings.dispatch, None).await?;
@@ -72,32 +74,39 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     sync::tell(context, &summary, nothing, output)
 }
 
-async fn rearm(
-    context: &Context,
-    arguments: &Arguments,
-    settings: &crate::config::Settings,
-    store: &SqliteStore,
-    destination: &str,
-    output: &mut Output,
-) -> Result<usize, Failure> {
+/// What the arguments mean, but for the sessions, which only the ledger knows.
+fn which(context: &Context, arguments: &Arguments, settings: &Settings) -> Result<Rearm, Failure> {
     let mut which = Rearm {
+        states: vec!["dead", "due"],
         codes: arguments.reason.iter().map(|reason| list::code(reason)).collect::<Result<_, _>>()?,
         days: arguments.days.range(context, settings)?,
         recreate: arguments.recreate,
         ..Rearm::default()
     };
-    which.states = vec!["dead", "due"];
     if !which.codes.is_empty() || !arguments.sessions.is_empty() {
         which.states.push("skipped");
     }
     if arguments.recreate {
         which.states.push("delivered");
     }
+    Ok(which)
+}
+
+async fn rearm(
+    context: &Context,
+    arguments: &Arguments,
+    mut which: Rearm,
+    settings: &Settings,
+    store: &SqliteStore,
+    destination: &str,
+    output: &mut Output,
+) -> Result<usize, Failure> {
     if !arguments.sessions.is_empty() {
         let mut keys: Vec<CallKey> = Vec::new();
         for session in &arguments.sessions {
             let found = store.find_calls(session).await?;
             if found.is_empty() {
+                let session = visible(session);
                 output.say(format!("no call {session} in the ledger: trunkline why {session}"));
             }
             keys.extend(found);

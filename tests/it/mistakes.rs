@@ -88,7 +88,7 @@ async fn as_a_reader(world: &World, arguments: &[&str], hidden: &str) -> Ran {
     for entry in fs::read_dir(world.folder.path()).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_file() {
-            mode(&path, if path.ends_with(hidden) { 0 } else { 0o444 });
+            mode(&path, if path.file_name().is_some_and(|name| name == hidden) { 0 } else { 0o444 });
         }
     }
     mode(world.folder.path(), 0o555);
@@ -121,7 +121,8 @@ async fn who_may_only_read_can_look_and_leaves_nothing_behind() {
 
     // With rows in the WAL the file alone would be an old answer.
     let open = rusqlite::Connection::open(world.store_path()).expect("the ledger");
-    open.execute_batch("PRAGMA journal_mode = WAL; UPDATE call SET source_id = 'newer';").expect("a ledger to write to");
+    open.execute_batch("PRAGMA journal_mode = WAL; UPDATE call SET source_id = 'newer';")
+        .expect("a ledger to write to");
     as_a_reader(&world, &["calls"], "").await.exits(0).says("newer");
     let ran = as_a_reader(&world, &["calls"], "calls.db-wal").await.exits(3);
     ran.tells("TL0801").tells("calls.db has newer rows in its -wal file").tells("help: ");
@@ -158,6 +159,9 @@ async fn an_error_names_the_file_and_the_next_step() {
         (&["calls", "--limit", "0"], "calls.db", 2, &["--limit"]),
         (&["deliveries", "--state", "deliverd"], "calls.db", 2, &["no state `deliverd`", "did you mean `delivered`?"]),
         (&["deliveries", "--reason", "no_match"], "calls.db", 2, &["no reason `no_match`", "did you mean `no-match`?"]),
+        (&["retry", "--reason", "no-mtch"], "none.db", 2, &["did you mean `no-match`?"]),
+        (&["retry", "--quarantine", "--from", "2026-11-20"], "calls.db", 2, &["TL0104", "one after the other"]),
+        (&["sync", "--source", "/data/sessions"], "calls.db", 2, &["For a folder write file:///data/sessions"]),
         (&["why", "two"], "calls.db", 1, &["two", "calls.db", "trunkline sync --from"]),
         (&["retry", "two"], "calls.db", 2, &["none of the sessions is in the ledger", "calls.db"]),
         (&["report", "--html", "no/such/page.html"], "calls.db", 3, &["no/such/page.html", "writable folder"]),
