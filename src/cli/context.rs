@@ -10,7 +10,7 @@ use super::{Failure, Global};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment, Overrides, Settings};
 use crate::destinations::{Destination, salesforce};
-use crate::engine::{Engine, Progress, Stop, SyncRun};
+use crate::engine::{Engine, Progress, Reading, Stop, SyncRun};
 use crate::net::HttpTransport;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, REMOTE_UNREACHABLE, STORE_UNUSABLE};
 use crate::sources::{ObjectSource, object_store};
@@ -97,10 +97,8 @@ impl Context {
     ) -> SyncRun {
         SyncRun {
             engine: self.engine(store, progress),
-            source: ends.source,
+            reading: reading(settings, ends.source, ends.destination.name()),
             destination: ends.destination,
-            zone: settings.time_zone.clone(),
-            intake_limits: settings.intake,
             dispatch_limits: settings.dispatch,
         }
     }
@@ -165,6 +163,12 @@ fn must_exist(path: &Path) -> Result<(), Problem> {
         format!("there is no ledger at {}", path.display()),
         "run `trunkline sync` first, or name the ledger with --store",
     ))
+}
+
+/// What a source gives to one destination.
+pub fn reading(settings: &Settings, source: Arc<dyn ObjectSource>, destination: &str) -> Reading {
+    let destinations = vec![destination.to_owned()];
+    Reading { source, destinations, zone: settings.time_zone.clone(), limits: settings.intake }
 }
 
 fn no_client(error: &dyn std::fmt::Display) -> Problem {

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use context::Context;
+pub use context::{Context, reading};
 pub use output::Output;
 
 use crate::config::Environment;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::context::reading;
 use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
 use crate::config::Settings;
-use crate::engine::{IntakeSummary, RunSummary, counted, dispatch, reread};
+use crate::engine::{Evidence, IntakeSummary, RunSummary, counted, dispatch, reread};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
 use crate::store::sqlite::SqliteStore;
@@ -47,23 +48,27 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let started_ms = context.clock.now_ms();
     let run_id = store.begin_run("retry", started_ms).await?;
 
+    // Without a source nothing can be read again, but what is in the ledger can be delivered.
+    let reading = match settings.source() {
+        Ok(_) => Ok(reading(&settings, context.source(&settings)?, destination.name())),
+        Err(problem) => Err(problem),
+    };
     let mut intake = IntakeSummary::default();
     if arguments.quarantine {
-        let source = context.source(&settings)?;
-        let destinations = [destination.name().to_owned()];
         let parts: Vec<Option<String>> = match arguments.sessions.as_slice() {
             [] => vec![None],
             sessions => sessions.iter().cloned().map(Some).collect(),
         };
         for part in parts {
-            let read = reread(&engine, &source, &destinations, &settings.time_zone, part, settings.intake).await?;
-            intake = add(intake, read);
+            intake.add(reread(&engine, reading.as_ref().map_err(Problem::clone)?, part).await?);
         }
     } else {
         let count = rearm(context, &arguments, which, &settings, store.as_ref(), destination.name(), output).await?;
         output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
     }
-    let delivery = dispatch(&engine, &destination, settings.dispatch, None).await?;
+    let evidence = reading.as_ref().ok().map(|reading| Evidence { reading, since_ms: started_ms });
+    let mut delivery = dispatch(&engine, &destination, settings.dispatch, None, evidence).await?;
+    intake.add(std::mem::take(&mut delivery.reread));
     let ended_ms = context.clock.now_ms();
     let requests = destination.usage().requests;
     let stopped = context.stop.is_asked();
@@ -144,18 +149,4 @@ async fn tell_delivered(
         output.say(format!("where that one was deleted: trunkline retry {id} --recreate"));
     }
     Ok(())
-}
-
-fn add(mut sum: IntakeSummary, other: IntakeSummary) -> IntakeSummary {
-    sum.files += other.files;
-    sum.files_known += other.files_known;
-    sum.new_calls += other.new_calls;
-    sum.new_revisions += other.new_revisions;
-    sum.nothing_new += other.nothing_new;
-    sum.quarantined += other.quarantined;
-    sum.quarantine.extend(other.quarantine);
-    sum.gone += other.gone;
-    sum.gone_files.extend(other.gone_files);
-    sum.stopped = sum.stopped.or(other.stopped);
-    sum
 }

@@ -106,13 +106,15 @@ pub struct Write {
 }
 
 /// A record found at the destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Existing {
     pub remote_id: String,
     /// True if it was made by the script that ran before and does not carry our identity yet.
     pub adopted: bool,
     /// The person it stands on, if the remote told.
     pub person_id: Option<String>,
+    /// What it holds of the mapped fields, if that was asked for.
+    pub record: Option<Record>,
 }
 
 /// What one try came to.
@@ -187,8 +189,11 @@ pub trait Destination: Send + Sync {
     /// The record that `call` becomes; pure. `Err` is a rejection of this call.
     fn map(&self, call: &RedactedCall, person: &Person) -> Result<Mapped, Problem>;
 
-    /// The records that already carry these calls' identity, by call key.
+    /// The records that already carry these calls' identity, by call key, with what they hold.
     async fn look_up(&self, calls: &[&RedactedCall]) -> Result<HashMap<CallKey, Existing>, Outcome>;
+
+    /// Whether a record that holds `held` says already what `mapped` would change it to; pure. In doubt, false.
+    fn stands(&self, held: &Record, mapped: &Mapped) -> bool;
 
     /// Records that an earlier script made for calls of `date`: session id to record. Empty where adoption is off.
     async fn adoptable(&self, date: Date) -> Result<HashMap<String, Existing>, Outcome>;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 
 use super::outcome::later;
-use super::{DeliverySummary, Engine, Event, backoff};
+use super::{DeliverySummary, Engine, Event, Evidence, backoff};
 use crate::destinations::{Destination, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
@@ -25,7 +25,8 @@ pub struct DispatchLimits {
     pub lanes: usize,
     /// How long a claim lasts. Longer than any request.
     pub lease: Duration,
-    /// How long a single write may take at the destination; no write starts that could outlive its lease.
+    /// How long a single write may take at the destination, a renewed login and a second try included; no write starts
+    /// that could outlive its lease.
     pub write: Duration,
     /// How long a request without an answer may still take effect.
     pub settle: Duration,
@@ -41,7 +42,7 @@ impl Default for DispatchLimits {
             window: 1000,
             lanes: 5,
             lease: Duration::from_secs(600),
-            write: Duration::from_secs(150),
+            write: Duration::from_secs(300),
             settle: super::outcome::SETTLE_DEFAULT,
             patience: Duration::from_secs(180),
             attempts_max: 25,
@@ -69,13 +70,15 @@ pub trait Preview: Send + Sync {
 }
 
 /// Delivers everything that is due at `destination`. With a `preview`, nothing is written and the store must be a copy.
+/// Without `evidence` the source is not looked at before a record is changed.
 pub async fn dispatch(
     engine: &Engine,
     destination: &Arc<dyn Destination>,
     limits: DispatchLimits,
     preview: Option<&dyn Preview>,
+    evidence: Option<Evidence<'_>>,
 ) -> Result<DeliverySummary, StoreError> {
-    let mut dispatcher = Dispatcher::new(engine, destination.as_ref(), limits, preview);
+    let mut dispatcher = Dispatcher { preview, evidence, ..Dispatcher::new(engine, destination.as_ref(), limits) };
     engine.store.reclaim(engine.clock.now_ms()).await?;
     let damaged = dispatcher.count_damaged().await?;
     let due: u64 = dispatcher.count_due().await?;
@@ -99,6 +102,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) destination: &'a dyn Destination,
     pub(super) limits: DispatchLimits,
     pub(super) preview: Option<&'a dyn Preview>,
+    pub(super) evidence: Option<Evidence<'a>>,
     pub(super) readiness: Readiness,
     pub(super) summary: DeliverySummary,
     /// What an earlier script left, by call date; the last few dates.
@@ -114,17 +118,13 @@ pub(super) struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    fn new(
-        engine: &'a Engine,
-        destination: &'a dyn Destination,
-        limits: DispatchLimits,
-        preview: Option<&'a dyn Preview>,
-    ) -> Dispatcher<'a> {
+    fn new(engine: &'a Engine, destination: &'a dyn Destination, limits: DispatchLimits) -> Dispatcher<'a> {
         Dispatcher {
             engine,
             destination,
             limits,
-            preview,
+            preview: None,
+            evidence: None,
             readiness: Readiness { unique_key: false, key_advice: None, warnings: Vec::new() },
             summary: DeliverySummary::default(),
             adoptable: HashMap::new(),

@@ -38,19 +38,22 @@ pub struct IntakeLimits {
     pub inflated_bytes_max: usize,
 }
 
+/// What is read, and for whom.
+pub struct Reading {
+    pub source: Arc<dyn ObjectSource>,
+    /// The destinations for which new calls become due, by name.
+    pub destinations: Vec<String>,
+    /// Gives a call its calendar day.
+    pub zone: TimeZone,
+    pub limits: IntakeLimits,
+}
+
 /// Reads every file of `days` that the ledger does not know yet. A source that fails ends the reading; what was read by
 /// then is kept and the cause stands in the summary.
-pub async fn intake(
-    engine: &Engine,
-    source: &Arc<dyn ObjectSource>,
-    destinations: &[String],
-    zone: &TimeZone,
-    days: &[Date],
-    limits: IntakeLimits,
-) -> Result<IntakeSummary, StoreError> {
-    let mut reader = Reader::new(engine, source, destinations, zone, limits)?;
+pub async fn intake(engine: &Engine, reading: &Reading, days: &[Date]) -> Result<IntakeSummary, StoreError> {
+    let mut reader = Reader::new(engine, reading)?;
     for day in days {
-        let mut listing = source.list(*day).chunks(LISTED_CHUNK);
+        let mut listing = reading.source.list(*day).chunks(LISTED_CHUNK);
         while let Some(chunk) = listing.next().await {
             if engine.stop.is_asked() || reader.summary.stopped.is_some() {
                 return Ok(reader.summary);
@@ -70,16 +73,9 @@ pub async fn intake(
 
 /// Reads quarantined files again, those whose URL contains `part` (all if `None`). One that is no longer at the source is
 /// taken out of the quarantine.
-pub async fn reread(
-    engine: &Engine,
-    source: &Arc<dyn ObjectSource>,
-    destinations: &[String],
-    zone: &TimeZone,
-    part: Option<String>,
-    limits: IntakeLimits,
-) -> Result<IntakeSummary, StoreError> {
-    let mut reader = Reader::new(engine, source, destinations, zone, limits)?;
-    if let Err(problem) = source.probe().await {
+pub async fn reread(engine: &Engine, reading: &Reading, part: Option<String>) -> Result<IntakeSummary, StoreError> {
+    let mut reader = Reader::new(engine, reading)?;
+    if let Err(problem) = reading.source.probe().await {
         // Of a source that is not there, every file looks gone.
         reader.summary.stopped = Some(problem);
         return Ok(reader.summary);
@@ -87,7 +83,7 @@ pub async fn reread(
     let filter = RawFilter { state: Some("quarantined"), url_part: part, ..RawFilter::default() };
     for row in engine.store.raws(&filter).await? {
         let day = row.day.as_deref().and_then(|day| day.parse().ok());
-        match source.look(&row.url).await {
+        match reading.source.look(&row.url).await {
             Ok(Some(raw)) => reader.take(day, vec![raw]).await?,
             Ok(None) => {
                 engine.store.dismiss(std::slice::from_ref(&row.url)).await?;
@@ -106,12 +102,22 @@ pub async fn reread(
     Ok(reader.summary)
 }
 
+/// Reads these files, each with the day of its folder, if the ledger does not know them in this version.
+pub(super) async fn reread_files(
+    engine: &Engine,
+    reading: &Reading,
+    files: Vec<(Option<Date>, RawRef)>,
+) -> Result<IntakeSummary, StoreError> {
+    let mut reader = Reader::new(engine, reading)?;
+    for (day, raw) in files {
+        reader.take(day, vec![raw]).await?;
+    }
+    Ok(reader.summary)
+}
+
 struct Reader<'a> {
     engine: &'a Engine,
-    source: &'a Arc<dyn ObjectSource>,
-    destinations: &'a [String],
-    zone: &'a TimeZone,
-    limits: IntakeLimits,
+    reading: &'a Reading,
     workers: Workers,
     summary: IntakeSummary,
 }
@@ -158,16 +164,10 @@ impl Batch {
 }
 
 impl<'a> Reader<'a> {
-    fn new(
-        engine: &'a Engine,
-        source: &'a Arc<dyn ObjectSource>,
-        destinations: &'a [String],
-        zone: &'a TimeZone,
-        limits: IntakeLimits,
-    ) -> Result<Reader<'a>, StoreError> {
+    fn new(engine: &'a Engine, reading: &'a Reading) -> Result<Reader<'a>, StoreError> {
         let workers =
             Workers::start().map_err(|error| StoreError::Unusable(format!("no thread can be started: {error}")))?;
-        Ok(Reader { engine, source, destinations, zone, limits, workers, summary: IntakeSummary::default() })
+        Ok(Reader { engine, reading, workers, summary: IntakeSummary::default() })
     }
 
     /// Fetches, converts and commits those of `raws` that are not known.
@@ -175,14 +175,14 @@ impl<'a> Reader<'a> {
         let count = raws.len() as u64;
         self.summary.files += count;
         self.engine.progress.event(Event::Listed(count));
-        let known = self.engine.store.known(source_name(), &raws).await?;
+        let known = self.engine.store.known(self.reading.source.name(), &raws).await?;
         let fresh: Vec<RawRef> =
             raws.into_iter().zip(&known).filter(|(_, known)| !**known).map(|(raw, _)| raw).collect();
         let skipped = count - fresh.len() as u64;
         self.summary.files_known += skipped;
         self.engine.progress.event(Event::Read(skipped));
 
-        let (source, limits, workers) = (self.source, self.limits, self.workers.clone());
+        let (source, limits, workers) = (&self.reading.source, self.reading.limits, self.workers.clone());
         let workers = &workers;
         let small = SMALL_INFLATED_BYTES_MAX.min(limits.inflated_bytes_max);
         let mut taken = stream::iter(fresh)
@@ -232,7 +232,8 @@ impl<'a> Reader<'a> {
                 IntakeFate::Call(_) => (String::new(), None),
             })
             .collect();
-        let results = self.engine.store.ingest(source_name(), self.destinations, self.zone, items, now_ms).await?;
+        let Reading { source, destinations, zone, .. } = self.reading;
+        let results = self.engine.store.ingest(source.name(), destinations, zone, items, now_ms).await?;
         self.engine.progress.event(Event::Read(results.len() as u64));
         for (result, (url, problem)) in results.into_iter().zip(named) {
             match result {
@@ -255,11 +256,6 @@ impl<'a> Reader<'a> {
             self.summary.quarantine.push((url.to_owned(), format!("{}: {}", problem.code, problem.what)));
         }
     }
-}
-
-/// The name under which session files stand in the ledger; the call key is made with it, so it never changes.
-fn source_name() -> &'static str {
-    crate::sources::object_store::SOURCE_NAME
 }
 
 /// One file to an item for the ledger. Only a store that cannot encode is an error.

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod dispatch;
+mod evidence;
 mod intake;
 mod lanes;
 mod outcome;
@@ -16,7 +17,8 @@ mod window;
 mod workers;
 
 pub use dispatch::{DispatchLimits, Preview, Sketch, dispatch, unexpected};
-pub use intake::{IntakeLimits, intake, reread};
+pub use evidence::Evidence;
+pub use intake::{IntakeLimits, Reading, intake, reread};
 pub use progress::{Event, Progress, Quiet, Stop};
 pub use summary::{DeliverySummary, IntakeSummary, RunSummary, counted, reason, thousands};
 pub use sync::{Days, SyncRun};

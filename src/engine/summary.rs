@@ -31,6 +31,23 @@ pub struct IntakeSummary {
     pub stopped: Option<Problem>,
 }
 
+impl IntakeSummary {
+    pub fn add(&mut self, other: IntakeSummary) {
+        self.files += other.files;
+        self.files_known += other.files_known;
+        self.new_calls += other.new_calls;
+        self.new_revisions += other.new_revisions;
+        self.nothing_new += other.nothing_new;
+        self.quarantined += other.quarantined;
+        self.quarantine.extend(other.quarantine);
+        self.quarantine.truncate(QUARANTINE_NAMED_MAX);
+        self.gone += other.gone;
+        self.gone_files.extend(other.gone_files);
+        self.gone_files.truncate(QUARANTINE_NAMED_MAX);
+        self.stopped = self.stopped.take().or(other.stopped);
+    }
+}
+
 /// What became of the deliveries that this run settled; each delivery counts once, by its last outcome.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DeliverySummary {
@@ -44,6 +61,9 @@ pub struct DeliverySummary {
     /// Still due: will be tried by the next run.
     pub waiting: u64,
     pub people_created: u64,
+    /// Files that were read again because a record was to be changed on their word.
+    #[serde(skip)]
+    pub reread: IntakeSummary,
     #[serde(skip)]
     pub hold: Option<Problem>,
     /// The remote's trouble, if it outlasted the patience and ended the run.

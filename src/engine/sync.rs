@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use super::{
-    DeliverySummary, DispatchLimits, Engine, IntakeLimits, IntakeSummary, Preview, RunSummary, dispatch, intake,
+    DeliverySummary, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Reading, RunSummary, dispatch, intake,
 };
 use crate::destinations::Destination;
 use crate::problem;
-use crate::sources::ObjectSource;
 use crate::store::{Rearm, StoreError};
 
 /// The days of a run, both included.
@@ -29,10 +27,8 @@ impl Days {
 /// Everything a sync works with.
 pub struct SyncRun {
     pub engine: Engine,
-    pub source: Arc<dyn ObjectSource>,
+    pub reading: Reading,
     pub destination: Arc<dyn Destination>,
-    pub zone: TimeZone,
-    pub intake_limits: IntakeLimits,
     pub dispatch_limits: DispatchLimits,
 }
 
@@ -41,13 +37,15 @@ impl SyncRun {
     pub async fn run(&self, days: Days, preview: Option<&dyn Preview>) -> Result<RunSummary, StoreError> {
         let started_ms = self.engine.clock.now_ms();
         let run_id = self.engine.store.begin_run("sync", started_ms).await?;
-        let intake = self.read(days).await?;
-        let delivery = if self.engine.stop.is_asked() {
+        let mut intake = self.read(days).await?;
+        let mut delivery = if self.engine.stop.is_asked() {
             DeliverySummary::default()
         } else {
             self.rearm_skipped(days).await?;
-            dispatch(&self.engine, &self.destination, self.dispatch_limits, preview).await?
+            let evidence = Evidence { reading: &self.reading, since_ms: started_ms };
+            dispatch(&self.engine, &self.destination, self.dispatch_limits, preview, Some(evidence)).await?
         };
+        intake.add(std::mem::take(&mut delivery.reread));
         let ended_ms = self.engine.clock.now_ms();
         let summary = RunSummary {
             intake,
@@ -62,17 +60,15 @@ impl SyncRun {
     }
 
     async fn read(&self, days: Days) -> Result<IntakeSummary, StoreError> {
-        if let Err(problem) = self.source.probe().await {
+        if let Err(problem) = self.reading.source.probe().await {
             return Ok(IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() });
         }
-        let destinations = [self.destination.name().to_owned()];
-        let days = days.list();
-        let mut summary =
-            intake(&self.engine, &self.source, &destinations, &self.zone, &days, self.intake_limits).await?;
+        let mut summary = intake(&self.engine, &self.reading, &days.list()).await?;
         if summary.files == 0 && summary.stopped.is_none() && !self.engine.stop.is_asked() {
             // An empty day is nothing odd; a source without any day is a wrong address.
-            match self.source.layout().await {
-                Ok(layout) => summary.stopped = layout.problem(self.source.address()),
+            let source = &self.reading.source;
+            match source.layout().await {
+                Ok(layout) => summary.stopped = layout.problem(source.address()),
                 Err(error) => tracing::debug!(%error, "what stands at the address cannot be told"),
             }
         }

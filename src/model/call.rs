@@ -1,6 +1,6 @@
-//! The call and its parts, and how two pieces of evidence about one call become one.
+//! The call and its parts.
 //!
-//! Invariant: merging never lets an absent or empty value erase a known one, and the newer evidence wins elsewhere.
+//! Invariant: nothing here can hold more than the evidence said; what was not said is absent, never a made-up value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,8 +30,19 @@ pub struct Call {
     pub duration_s: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
     #[serde(default)]
     pub caller: Party,
+    /// The number that was dialled, as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialled: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Campaign>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead: Option<Lead>,
     #[serde(default)]
     pub insights: Insights,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -56,6 +67,68 @@ pub enum Direction {
     Inbound,
     Outbound,
     Internal,
+}
+
+/// How the call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Completed,
+    Failed,
+    /// Nobody answered.
+    Missed,
+}
+
+/// On whose behalf the agent spoke, by the ids of the CRM that runs the campaign.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Campaign {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+}
+
+/// The sound of the call.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recording {
+    /// Where it stands; may hold a secret in its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Seconds, finite and not negative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// The prospect that the agent took down during the call. Texts as they came; an empty one is absent.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lead {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub company: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<String>,
+    /// When it was taken down, as the source wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// The person at the other end, as the source names them.
@@ -119,13 +192,31 @@ pub enum Role {
     Other,
 }
 
-/// One stretch of speech by one speaker.
+/// One stretch of speech by one speaker, or another event of the conversation.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Turn {
     pub role: Role,
     pub text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// What the source calls this kind of event, where it is neither user's nor assistant's speech: `function_call`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What wrote it down, by the source's own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Of the transcription, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<bool>,
+}
+
+impl Turn {
+    /// Speech of which nothing more is known.
+    pub fn new(role: Role, text: impl Into<String>, at: Option<Timestamp>) -> Turn {
+        Turn { role, text: text.into(), at, kind: None, source: None, confidence: None, interrupted: None }
+    }
 }
 
 impl Call {
@@ -139,7 +230,12 @@ impl Call {
             ended_at: None,
             duration_s: None,
             direction: None,
+            status: None,
             caller: Party::default(),
+            dialled: None,
+            campaign: None,
+            recording: None,
+            lead: None,
             insights: Insights::default(),
             actions: Vec::new(),
             turns: Vec::new(),
@@ -151,44 +247,6 @@ impl Call {
     pub fn date_in(&self, zone: &TimeZone) -> Option<Date> {
         self.started_at.or(self.ended_at).map(|at| at.to_zoned(zone.clone()).date())
     }
-
-    /// Lays this (newer) evidence over `older` of the same call: what is absent or empty here is taken from there.
-    pub fn over(mut self, older: Call) -> Call {
-        debug_assert_eq!(self.key, older.key);
-        keep(&mut self.started_at, older.started_at);
-        keep(&mut self.ended_at, older.ended_at);
-        keep(&mut self.duration_s, older.duration_s);
-        keep(&mut self.direction, older.direction);
-        keep(&mut self.caller.email, older.caller.email);
-        keep(&mut self.caller.name, older.caller.name);
-        keep(&mut self.caller.phone, older.caller.phone);
-        keep(&mut self.insights.use_case, older.insights.use_case);
-        keep(&mut self.insights.team_size, older.insights.team_size);
-        keep_all(&mut self.insights.pain_points, older.insights.pain_points);
-        keep(&mut self.insights.integration_interest, older.insights.integration_interest);
-        keep(&mut self.insights.timeline, older.insights.timeline);
-        for (name, value) in older.insights.other {
-            self.insights.other.entry(name).or_insert(value);
-        }
-        keep_all(&mut self.actions, older.actions);
-        keep_all(&mut self.turns, older.turns);
-        for (name, value) in older.extra {
-            self.extra.entry(name).or_insert(value);
-        }
-        self
-    }
-}
-
-fn keep<T>(newer: &mut Option<T>, older: Option<T>) {
-    if newer.is_none() {
-        *newer = older;
-    }
-}
-
-fn keep_all<T>(newer: &mut Vec<T>, older: Vec<T>) {
-    if newer.is_empty() {
-        *newer = older;
-    }
 }
 
 /// Whether two texts are the same person's address or name to a CRM: blanks around and case do not count.
@@ -199,24 +257,6 @@ pub fn same_text(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn newer_evidence_wins_and_its_gaps_are_filled_from_the_older() {
-        let mut older = Call::new("sessions", "s1");
-        older.caller.email = Some("ada@example.com".into());
-        older.insights.timeline = Some("next quarter".into());
-        older.insights.pain_points = vec!["slow approvals".into()];
-        let mut newer = Call::new("sessions", "s1");
-        newer.insights.timeline = Some("this month".into());
-        newer.duration_s = Some(60.0);
-
-        let merged = newer.over(older);
-
-        assert_eq!(merged.caller.email.as_deref(), Some("ada@example.com"));
-        assert_eq!(merged.insights.timeline.as_deref(), Some("this month"));
-        assert_eq!(merged.insights.pain_points, ["slow approvals"]);
-        assert_eq!(merged.duration_s, Some(60.0));
-    }
 
     #[test]
     fn a_call_does_not_print_what_a_person_said() {

@@ -5,8 +5,10 @@
 
 mod call;
 mod key;
+mod merge;
 mod raw;
 
-pub use call::{Action, Call, Direction, Insights, Party, Role, Turn, same_text};
+pub use call::{Action, Call, Campaign, Direction, Insights, Lead, Party, Recording, Role, Status, Turn, same_text};
 pub use key::{CallKey, Digest, Digester, Revision};
+pub use merge::{Origin, Origins, merge};
 pub use raw::RawRef;

@@ -80,19 +80,26 @@ impl Layout {
     }
 }
 
-/// A source of session files kept in folders by day.
+/// A source of files, each about one call.
 #[async_trait]
 pub trait ObjectSource: Send + Sync {
+    /// The name under which its files stand in the ledger; call keys are made with it, so it never changes.
+    fn name(&self) -> &str;
+
     /// The address as the user gave it, e.g. `s3://bucket/sessions/`.
     fn address(&self) -> &str;
 
     /// Proves that the source can be listed at all; for `check` and for the start of a run.
     async fn probe(&self) -> Result<(), Problem>;
 
-    /// Whether there are folders by day at all. What may not be listed is left out.
-    async fn layout(&self) -> Result<Layout, Problem>;
+    /// Whether there are folders by day at all; a source that has none by its nature says so of itself. What may not be
+    /// listed is left out.
+    async fn layout(&self) -> Result<Layout, Problem> {
+        Ok(Layout { has_days: true, ..Layout::default() })
+    }
 
-    /// Every file of one day's folder, page by page. An error ends the stream.
+    /// Every file of one day's folder, page by page; of a source without folders for days, every file. An error ends the
+    /// stream.
     fn list(&self, day: Date) -> BoxStream<'_, Result<RawRef, Problem>>;
 
     /// One file by its URL, as now; for looking at a quarantined file again. `None` if it is gone.

@@ -183,7 +183,7 @@ mod tests {
     fn a_large_call_comes_back_as_it_went_in() -> Result<(), StoreError> {
         let mut call = Call::new("sessions", "s1");
         let text = |n: usize| format!("{n} said \"{}\"", "é".repeat(1000));
-        call.turns.extend((0..2000).map(|n| Turn { role: crate::model::Role::User, text: text(n), at: None }));
+        call.turns.extend((0..2000).map(|n| Turn::new(crate::model::Role::User, text(n), None)));
         let encoded = encode_call(crate::redact::redact(call))?;
         assert!(encoded.tail_bytes > PIECE_BYTES_MAX);
         let back = decode_call("s1", &encoded.head, Some(&encoded.tail))?;

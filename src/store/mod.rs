@@ -122,6 +122,9 @@ pub trait ReadStore: Send + Sync {
 
     async fn raws(&self, filter: &RawFilter) -> Result<Vec<RawRow>, StoreError>;
 
+    /// The converted files of these calls that were last read before `since_ms`.
+    async fn unseen(&self, keys: &[CallKey], since_ms: i64) -> Result<Vec<UnseenFile>, StoreError>;
+
     async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
 
     /// Deliveries of a destination by state and code.

@@ -308,6 +308,17 @@ pub struct RawRow {
     pub notes: Vec<String>,
 }
 
+/// A file on whose word a record is to be changed.
+#[derive(Clone, Debug)]
+pub struct UnseenFile {
+    pub key: CallKey,
+    pub url: String,
+    /// As it was when it was read.
+    pub version: String,
+    /// The day of the folder it was listed under.
+    pub day: Option<Date>,
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct HoldRow {
     pub destination: String,

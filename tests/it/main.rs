@@ -12,6 +12,7 @@ mod identity;
 mod layers;
 mod mending;
 mod mistakes;
+mod newer;
 mod nightly;
 mod object_store_answers;
 mod object_store_source;

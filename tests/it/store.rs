@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use jiff::Timestamp;
 use jiff::civil::date;
 use jiff::tz::TimeZone;
-use trunkline::model::{Call, CallKey, Digest, Revision};
+use trunkline::model::{Call, CallKey, Digest, Direction, Revision};
 use trunkline::problem::{Problem, RAW_EMPTY};
 use trunkline::redact::redact;
 use trunkline::sources::RawRef;
@@ -227,6 +227,29 @@ async fn the_order_and_number_of_arrivals_does_not_matter() {
         assert_eq!(stored.call.call().duration_s, Some(3.0), "{order:?}");
         let again = ingest(&store, vec![versions().remove(2)]).await;
         assert_eq!(again, [IntakeResult::NothingNew], "{order:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_of_a_late_file_goes_before_that_of_an_older_one_in_every_order_and_after_a_restart() {
+    // The newest file knows no direction; of the other two the newer one's is right, whenever it comes.
+    let file = |modified_s: i64, direction: Option<Direction>| {
+        let mut call = Call::new("sessions", "s");
+        call.direction = direction;
+        let digest = Digest::of(&modified_s.to_be_bytes());
+        let fate = IntakeCall::of(redact(call), digest, Vec::new()).expect("a call that can be encoded");
+        let fate = IntakeFate::Call(Box::new(fate));
+        IntakeItem { raw: raw(&format!("s{modified_s}"), modified_s), day: None, fate }
+    };
+    let direction = |modified_s| [None, Some(Direction::Outbound), Some(Direction::Inbound), None][modified_s as usize];
+    for order in [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]] {
+        let folder = tempfile::tempdir().expect("a folder");
+        for modified_s in order {
+            ingest(&open(folder.path(), &modified_s.to_string()), vec![file(modified_s, direction(modified_s))]).await;
+        }
+        let store = open(folder.path(), "reader");
+        let stored = store.call(&CallKey::from_source("sessions", "s")).await.expect("works").expect("the call");
+        assert_eq!(stored.call.call().direction, Some(Direction::Inbound), "{order:?}");
     }
 }
 

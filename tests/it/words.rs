@@ -18,7 +18,7 @@ use trunkline::sim::salesforce::ValidationRule;
 use crate::support::binary::{bare, finish, wait};
 use crate::support::network::{LateNetwork, Loss};
 use crate::support::session::{self, age, session};
-use crate::support::world::{DAY, KeyField, World, names_in};
+use crate::support::world::{DAY, KeyField, World, names_in, text};
 
 /// A day with one call, of Ada, whom the org knows.
 async fn one_call_in(key_field: KeyField) -> World {
@@ -123,7 +123,11 @@ async fn why_tells_a_second_writing_on_request_from_an_update_by_a_later_revisio
     let world = one_call().await;
     world.run_sync(&[]).await.exits(0);
     world.run(&["why", "one"]).await.says(": written once");
-    world.run(&["retry", "one", "--recreate"]).await.exits(0);
+    // What stands there with the same content is not written again.
+    world.run(&["retry", "one", "--recreate"]).await.exits(0).says("1 unchanged");
+    world.run(&["why", "one"]).await.says(": written once");
+    world.org.update(text(&world.task("one"), "Id"), json!({ "Subject": "Renamed" }));
+    world.run(&["retry", "one", "--recreate"]).await.exits(0).says("1 updated");
     world.run(&["why", "one"]).await.says("holds revision 1 of 1").says(": written, then written again on request");
 
     let changed = world.put("one.json", &session("one", "ada@example.com", "2026-11-20T09:00:00", 90));

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use jiff::civil::Date;
 use jiff::{SignedDuration, ToSpan};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::client::{Client, Failure};
 use super::config::Settings;
@@ -15,7 +16,7 @@ use super::describe::Facts;
 use super::outcome::Effect;
 use super::soql::{InQuery, quote};
 use super::time::parse_time;
-use crate::destinations::{Existing, Outcome};
+use crate::destinations::{Existing, Outcome, Record};
 use crate::model::{Call, CallKey};
 
 /// Salesforce archives closed Tasks after 365 days; we look among the archived from this age on, in days.
@@ -42,38 +43,32 @@ struct TaskRow {
     #[serde(rename = "Description", default)]
     session: SessionLine,
     #[serde(flatten)]
-    other: HashMap<String, serde_json::Value>,
+    other: Record,
 }
 
 impl TaskRow {
-    fn text(&self, field: &str) -> Option<&str> {
-        let named = |name: &&String| name.eq_ignore_ascii_case(field);
-        let value = self.other.iter().find(|(name, _)| named(name)).map(|(_, value)| value);
-        value.and_then(serde_json::Value::as_str).filter(|text| !text.is_empty())
-    }
-
     /// Smaller is better: the oldest, then by id.
     fn rank(&self) -> (i64, String) {
-        let created = self.created.as_deref().and_then(parse_time);
-        (created.map_or(i64::MAX, |time| time.as_microsecond()), self.id.clone())
+        (created_rank(self.created.as_deref()), self.id.clone())
     }
 
     fn existing(self, adopted: bool) -> Existing {
-        Existing { remote_id: self.id, adopted, person_id: self.who_id }
+        Existing { remote_id: self.id, adopted, person_id: self.who_id, record: None }
     }
 }
 
-/// The records that carry these calls' identity, by call key.
+/// The records that carry these calls' identity, by call key, with what they hold of `read` and of our own fields.
 pub async fn look_up(
     client: &Client,
     settings: &Settings,
     facts: &Facts,
+    read: &[String],
     calls: &[&Call],
 ) -> Result<HashMap<CallKey, Existing>, Outcome> {
     let by_key = facts.key_use(&settings.key_field).usable;
     let field = if by_key { settings.key_field.as_str() } else { "CallObject" };
     let identity = |call: &Call| if by_key { call.key.as_str() } else { call_object(call) }.to_owned();
-    let select = format!("SELECT Id, WhoId, CreatedDate, {field} FROM Task WHERE {field}");
+    let select = format!("SELECT {} FROM Task WHERE {field}", held_fields(facts, field, read).join(", "));
     let mut wanted: HashMap<String, CallKey> = HashMap::new();
     let (mut young, mut old) = (Vec::new(), Vec::new());
     for call in calls {
@@ -85,16 +80,42 @@ pub async fn look_up(
     let mut best: HashMap<CallKey, ((i64, String), Existing)> = HashMap::new();
     for (values, all_rows, after) in [(young, false, ""), (old, true, " AND IsDeleted = false")] {
         let query = InQuery { before: &select, values: &values, after, all_rows };
-        let mut take = |row: TaskRow| {
-            let Some(key) = row.text(field).and_then(|value| wanted.get(value)) else { return };
-            let rank = row.rank();
+        let mut take = |record: Record| {
+            let Some(key) = text_of(&record, field).and_then(|value| wanted.get(value)) else { return };
+            let Some(id) = text_of(&record, "Id").map(str::to_owned) else { return };
+            let rank = (created_rank(text_of(&record, "CreatedDate")), id.clone());
             if best.get(key).is_none_or(|(other, _)| rank < *other) {
-                best.insert(key.clone(), (rank, row.existing(false)));
+                let person_id = text_of(&record, "WhoId").map(str::to_owned);
+                let existing = Existing { remote_id: id, adopted: false, person_id, record: Some(record) };
+                best.insert(key.clone(), (rank, existing));
             }
         };
         client.query_in(&query, &mut take).await?;
     }
     Ok(best.into_iter().map(|(key, (_, existing))| (key, existing)).collect())
+}
+
+/// Our own fields and those of `read` that the org has, each once.
+fn held_fields<'a>(facts: &Facts, identity: &'a str, read: &'a [String]) -> Vec<&'a str> {
+    let mut names = vec!["Id", "WhoId", "CreatedDate", identity];
+    let mapped = read.iter().map(String::as_str).chain(["CallObject"]);
+    for name in mapped.filter(|name| facts.field(name).is_some()) {
+        if !names.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// A text that is there; names compare without case, as the org's do.
+fn text_of<'a>(record: &'a Record, field: &str) -> Option<&'a str> {
+    let value = record.iter().find(|(name, _)| name.eq_ignore_ascii_case(field)).map(|(_, value)| value);
+    value.and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// Smaller is older; what has no time comes last.
+fn created_rank(created: Option<&str>) -> i64 {
+    created.and_then(parse_time).map_or(i64::MAX, |time| time.as_microsecond())
 }
 
 fn is_old(client: &Client, call: &Call) -> bool {
@@ -127,7 +148,8 @@ pub async fn adoptable(
     let mut best: HashMap<String, ((bool, i64, String), Existing)> = HashMap::new();
     let mut take = |row: TaskRow| {
         let Some(session_id) = row.session.0.clone() else { return };
-        let adopted = !row.text(identity_field).is_some_and(|value| key_usable || is_ours(value, &session_id));
+        let adopted =
+            !text_of(&row.other, identity_field).is_some_and(|value| key_usable || is_ours(value, &session_id));
         let (created, id) = row.rank();
         let rank = (adopted, created, id);
         if best.get(&session_id).is_none_or(|(other, _)| rank < *other) {

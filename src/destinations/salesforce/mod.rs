@@ -6,6 +6,7 @@
 //! `rules` and `outcome` say what each error means.
 
 mod client;
+mod compare;
 pub mod config;
 mod context;
 mod describe;
@@ -178,7 +179,13 @@ impl Destination for Salesforce {
 
     async fn look_up(&self, calls: &[&RedactedCall]) -> Result<HashMap<CallKey, Existing>, Outcome> {
         self.prepare().await?;
-        self.noted(existing::look_up(&self.client, &self.settings, &self.facts(), &calls_of(calls)).await)
+        let facts = self.facts();
+        let read = self.mapping.fields();
+        self.noted(existing::look_up(&self.client, &self.settings, &facts, read, &calls_of(calls)).await)
+    }
+
+    fn stands(&self, held: &Record, mapped: &Mapped) -> bool {
+        compare::stands(&self.facts(), held, &mapped.update)
     }
 
     async fn adoptable(&self, date: Date) -> Result<HashMap<String, Existing>, Outcome> {

@@ -194,7 +194,7 @@ pub(super) fn sample() -> Call {
         other: BTreeMap::from([("sample".to_owned(), "sample".to_owned())]),
     };
     call.actions = vec![Action { tool: "book_sales_meeting".to_owned(), succeeded: Some(true), ..Action::default() }];
-    call.turns = vec![Turn { role: Role::User, text: "sample".to_owned(), at: Some(at) }];
+    call.turns = vec![Turn::new(Role::User, "sample", Some(at))];
     call
 }
 

@@ -9,11 +9,13 @@ use super::{
     ADOPTABLE_DATES_MAX, Matched, Planned, address_digest, again, operation_name, sent_of, settlement, to_json,
 };
 use crate::destinations::{Existing, Mapped, Operation, Outcome, Record, Write};
+use crate::engine::backoff;
 use crate::engine::dispatch::{Dispatcher, Sketch};
+use crate::engine::evidence::Look;
 use crate::engine::outcome::{Sent, later};
 use crate::model::{CallKey, Digest};
 use crate::redact::RedactedCall;
-use crate::store::{Change, Claimed, Intent, Settlement, StoreError, StoredProblem};
+use crate::store::{Attempt, Change, Claimed, Intent, Settlement, StoreError, StoredProblem};
 
 impl Dispatcher<'_> {
     /// Maps everything and finds what exists already; settles what needs no write.
@@ -47,19 +49,48 @@ impl Dispatcher<'_> {
             }
         }
         self.settle(done).await?;
-        Ok(Some(planned))
+        self.current(planned).await.map(Some)
     }
 
-    /// The records that stand there already for calls that we know of none.
+    /// Gives back what would change a record on the word of a file that is not the newest, or of which that is unsure.
+    async fn current(&mut self, planned: Vec<Planned>) -> Result<Vec<Planned>, StoreError> {
+        let changes = |plan: &&Planned| plan.sent.operation != Operation::Create && !plan.sent.stamps;
+        let keys: Vec<CallKey> = planned.iter().filter(changes).map(|plan| plan.write.key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(planned);
+        }
+        let looks = self.look_again(&keys).await?;
+        let now_ms = self.engine.clock.now_ms();
+        let (mut current, mut back) = (Vec::with_capacity(planned.len()), Vec::new());
+        for plan in planned {
+            match looks.get(&plan.write.key) {
+                None => current.push(plan),
+                Some(Look::Superseded) => back.push(again(&plan.claimed, now_ms, None)),
+                Some(Look::Unsure(problem)) => {
+                    let wait = backoff::wait(plan.claimed.attempts + 1, None, self.engine.chance());
+                    back.push(again(&plan.claimed, later(now_ms, wait), Some(problem)));
+                }
+            }
+        }
+        self.settle(back).await?;
+        Ok(current)
+    }
+
+    /// The records that stand there already: for calls of which we know none, and for what was found but is not known to
+    /// be ours.
     async fn existing(&mut self, matched: &[Matched]) -> Result<HashMap<CallKey, Existing>, Outcome> {
         let mut found = HashMap::new();
-        let open: Vec<&Claimed> =
-            matched.iter().map(|one| &one.claimed).filter(|claimed| claimed.remote_id.is_none()).collect();
-        if !self.readiness.unique_key && !open.is_empty() {
-            let calls: Vec<&RedactedCall> = open.iter().map(|claimed| &claimed.call).collect();
-            found = self.destination.look_up(&calls).await?;
+        let doubles = !self.readiness.unique_key || self.preview.is_some();
+        let ask: Vec<&RedactedCall> = matched
+            .iter()
+            .map(|one| &one.claimed)
+            .filter(|claimed| is_found(claimed) || (claimed.remote_id.is_none() && doubles))
+            .map(|claimed| &claimed.call)
+            .collect();
+        if !ask.is_empty() {
+            found = self.destination.look_up(&ask).await?;
         }
-        for claimed in open {
+        for claimed in matched.iter().map(|one| &one.claimed).filter(|claimed| claimed.remote_id.is_none()) {
             let call = claimed.call.call();
             let Some(date) = self.destination.call_date(&claimed.call).filter(|_| !found.contains_key(&call.key))
             else {
@@ -98,7 +129,15 @@ impl Dispatcher<'_> {
         };
         let mut sent = sent_of(&claimed, digest, operation.clone());
         sent.stamps = claimed.remote_id.is_none() && found.is_some_and(|existing| existing.adopted);
+        let held = found.filter(|existing| remote_id.as_ref() == Some(&existing.remote_id));
+        let stands = held
+            .and_then(|existing| existing.record.as_ref())
+            .is_some_and(|record| self.destination.stands(record, &mapped));
         if let Some(preview) = self.preview {
+            if stands {
+                self.summary.unchanged += 1;
+                return Err(Box::new(again(&claimed, i64::MAX / 2, None)));
+            }
             let notes = if sent.stamps { Vec::new() } else { mapped.notes.clone() };
             let object = mapped.object.clone();
             let (operation, record) = (operation_name(&sent), self.record(&claimed, &sent, mapped));
@@ -129,6 +168,10 @@ impl Dispatcher<'_> {
                 // The look-up above is conclusive: the earlier request is over and left nothing.
                 sent.unresolved = None;
             }
+        }
+        if let (true, Some(remote_id)) = (stands, &remote_id) {
+            self.summary.unchanged += 1;
+            return Err(Box::new(found_standing(&claimed, remote_id, digest, looked_at_ms)));
         }
         let object = mapped.object.clone();
         let record = self.record(&claimed, &sent, mapped);
@@ -169,6 +212,11 @@ impl Dispatcher<'_> {
     }
 }
 
+/// Whether its record was found at the destination, and what it holds was never ours to know.
+fn is_found(claimed: &Claimed) -> bool {
+    claimed.remote_id.is_some() && claimed.delivered_digest.is_none()
+}
+
 fn delivered(one: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
     let change = Change::Delivered {
         remote_id: remote_id.to_owned(),
@@ -178,4 +226,20 @@ fn delivered(one: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
         written: one.delivered_digest != Some(digest),
     };
     settlement(one, change, None)
+}
+
+/// The record says already what would be sent: it stands as it is, and `why` can tell how that is known.
+fn found_standing(one: &Claimed, remote_id: &str, digest: Digest, at_ms: i64) -> Settlement {
+    let (remote_id, revision) = (remote_id.to_owned(), one.revision);
+    let change = Change::Delivered { remote_id, revision, digest, adopted: false, written: false };
+    let attempt = Attempt {
+        operation: "look-up",
+        batch_rows: 0,
+        revision,
+        outcome: "unchanged",
+        problem: None,
+        at_ms,
+        took_ms: 0,
+    };
+    settlement(one, change, Some(attempt))
 }

@@ -58,6 +58,10 @@ impl ObjectStore {
 
 #[async_trait]
 impl ObjectSource for ObjectStore {
+    fn name(&self) -> &str {
+        super::SOURCE_NAME
+    }
+
     fn address(&self) -> &str {
         &self.settings.address
     }

@@ -37,7 +37,7 @@ fn turn(fields: &Fields<'_>, zone: &TimeZone, notes: &mut Notes) -> Option<Turn>
     let text = spoken(content, notes)?;
     let role = ["role", "speaker"].iter().find_map(|name| fields.get(name)?.text());
     let at = TIMES.iter().find_map(|name| time::read(fields.get(name)?, zone));
-    Some(Turn { role: role.map_or(Role::Other, |role| role_of(&role)), text, at })
+    Some(Turn::new(role.map_or(Role::Other, |role| role_of(&role)), text, at))
 }
 
 /// A string, or a list of strings (or of objects with a `text`), one below the other.

@@ -457,11 +457,9 @@ fn rearm_statement(destination: &str, which: &Rearm, now_ms: i64) -> (String, Ve
         let (from, to) = (bind(Value::from(from.to_string())), bind(Value::from(to.to_string())));
         conditions.push(format!("call_key IN (SELECT call_key FROM raw WHERE day BETWEEN {from} AND {to})"));
     }
-    let recreate = if which.recreate {
-        ", remote_id = NULL, delivered_digest = NULL, delivered_revision = 0, intent_at = NULL, intent_digest = NULL"
-    } else {
-        ""
-    };
+    // What was sent without a known outcome stays on record: it may be the record that is asked for.
+    let recreate =
+        if which.recreate { ", remote_id = NULL, delivered_digest = NULL, delivered_revision = 0" } else { "" };
     let sql = format!(
         "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, isolation = 0, rematched = 0, updated_at = ?1,
            code = NULL, what = NULL, help = NULL,

@@ -3,12 +3,14 @@
 //! Invariant: whatever the order in which the evidence of a call arrives, and however often, the call ends up the same;
 //! a revision is counted only when the content changes.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
-use crate::model::RawRef;
+use crate::model::{Origin, Origins, RawRef, merge};
 use crate::store::{
     EncodedCall, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem, decode_call,
     encode_call,
@@ -63,9 +65,8 @@ struct Context<'a> {
 struct Known {
     revision: u32,
     digest: Vec<u8>,
-    evidence_at: i64,
-    evidence_raw: Vec<u8>,
-    evidence_url: String,
+    /// The newest file.
+    newest: Origin,
 }
 
 impl Context<'_> {
@@ -123,42 +124,29 @@ impl Context<'_> {
             self.insert_call(item, new)?;
             return Ok(IntakeResult::NewCall);
         };
-        let evidence_at = item.raw.modified_at.as_millisecond();
-        if known.digest == new.encoded.digest.0 && known.evidence_at >= evidence_at {
+        let origin = Origin::new(item.raw.modified_at.as_millisecond(), new.raw_digest, &item.raw.url);
+        let (head, tail, older): (Vec<u8>, Vec<u8>, Option<String>) = self
+            .connection
+            .prepare_cached("SELECT head, tail, origins FROM call_body WHERE call_key = ?1")?
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        if known.digest == new.encoded.digest.0 && known.newest.at_ms >= origin.at_ms && older.is_none() {
             return Ok(IntakeResult::NothingNew);
         }
-        let (head, tail): (Vec<u8>, Vec<u8>) = self
-            .connection
-            .prepare_cached("SELECT head, tail FROM call_body WHERE call_key = ?1")?
-            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let old = match decode_call(key, &head, Some(&tail)) {
-            Ok(old) => Some(old.into_call()),
-            // What is kept is damaged: the new evidence takes its place.
-            Err(StoreError::Damaged { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        // A file that was replaced within its clock's second is newer; of two files of one second the digest decides, so
-        // that the order of arrival does not.
-        let replaces = item.raw.url == known.evidence_url;
-        let newer = evidence_at > known.evidence_at
-            || (evidence_at == known.evidence_at && (replaces || new.raw_digest.0[..] >= known.evidence_raw[..]));
         let fresh = decode_call(key, &new.encoded.head, Some(&new.encoded.tail))?.into_call();
-        let merged = match old {
-            Some(old) if newer => fresh.over(old),
-            Some(old) => old.over(fresh),
-            None => fresh,
+        let kept =
+            decode_call(key, &head, Some(&tail)).and_then(|old| Ok((old, decode_origins(key, older.as_deref())?)));
+        let (merged, origins) = match kept {
+            Ok((old, older)) => merge(old.into_call(), Origins { newest: known.newest, older }, fresh, origin),
+            // What is kept is damaged: the new evidence takes its place.
+            Err(StoreError::Damaged { .. }) => (fresh, Origins::one(origin)),
+            Err(error) => return Err(error),
         };
         let day = merged.date_in(self.zone);
         let started_at = merged.started_at.map(|at| at.as_millisecond());
         let encoded = encode_call(crate::redact::redact(merged))?;
         let changed = encoded.digest.0[..] != known.digest[..];
-        let evidence = if newer {
-            (evidence_at, new.raw_digest.0.to_vec(), item.raw.url.clone())
-        } else {
-            (known.evidence_at, known.evidence_raw, known.evidence_url)
-        };
         let revision = known.revision + u32::from(changed);
-        self.update_call(key, revision, started_at, day, &evidence, &encoded)?;
+        self.update_call(key, revision, started_at, day, &origins, &encoded)?;
         if !changed {
             return Ok(IntakeResult::NothingNew);
         }
@@ -178,9 +166,7 @@ impl Context<'_> {
                 Ok(Known {
                     revision: row.get(0)?,
                     digest: row.get(1)?,
-                    evidence_at: row.get(2)?,
-                    evidence_raw: row.get(3)?,
-                    evidence_url: row.get(4)?,
+                    newest: Origin { at_ms: row.get(2)?, digest: row.get(3)?, url: row.get(4)? },
                 })
             })
             .optional()?;
@@ -212,7 +198,13 @@ impl Context<'_> {
             .prepare_cached(
                 "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(body_params(key, &new.encoded))?;
+            .execute(params![
+                key,
+                new.encoded.head_bytes,
+                new.encoded.tail_bytes,
+                new.encoded.head,
+                new.encoded.tail
+            ])?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
             self.put_delivery(key, destination, 1, started_at)?;
@@ -226,7 +218,7 @@ impl Context<'_> {
         revision: u32,
         started_at: Option<i64>,
         day: Option<jiff::civil::Date>,
-        evidence: &(i64, Vec<u8>, String),
+        origins: &Origins,
         encoded: &EncodedCall,
     ) -> Result<(), StoreError> {
         self.connection
@@ -240,16 +232,23 @@ impl Context<'_> {
                 started_at,
                 day.map(|day| day.to_string()),
                 encoded.digest.0,
-                evidence.0,
-                evidence.1,
-                evidence.2,
+                origins.newest.at_ms,
+                origins.newest.digest,
+                origins.newest.url,
                 self.now_ms
             ])?;
         self.connection
             .prepare_cached(
-                "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
+                "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5, origins = ?6 WHERE call_key = ?1",
             )?
-            .execute(body_params(key, encoded))?;
+            .execute(params![
+                key,
+                encoded.head_bytes,
+                encoded.tail_bytes,
+                encoded.head,
+                encoded.tail,
+                encode_origins(origins)?
+            ])?;
         Ok(())
     }
 
@@ -288,6 +287,18 @@ impl Context<'_> {
     }
 }
 
-fn body_params<'a>(key: &'a str, encoded: &'a EncodedCall) -> (&'a str, usize, usize, &'a [u8], &'a [u8]) {
-    (key, encoded.head_bytes, encoded.tail_bytes, &encoded.head, &encoded.tail)
+/// `None` for a call that is known from one file, as most are.
+fn encode_origins(origins: &Origins) -> Result<Option<String>, StoreError> {
+    if origins.older.is_empty() {
+        return Ok(None);
+    }
+    let json = serde_json::to_string(&origins.older).map_err(|error| StoreError::Unusable(error.to_string()))?;
+    Ok(Some(json))
+}
+
+fn decode_origins(key: &str, json: Option<&str>) -> Result<BTreeMap<String, Origin>, StoreError> {
+    let Some(json) = json else { return Ok(BTreeMap::new()) };
+    let damaged =
+        |error: serde_json::Error| StoreError::Damaged { place: format!("call {key}"), cause: error.to_string() };
+    serde_json::from_str(json).map_err(damaged)
 }

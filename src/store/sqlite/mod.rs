@@ -62,6 +62,8 @@ impl SqliteStore {
     pub fn open(path: &Path, owner_id: &str, now_ms: i64) -> Result<SqliteStore, StoreError> {
         gate(rusqlite::version(), rusqlite::version_number())?;
         make_private(path)?;
+        // Locks are files beside the ledger: two names of one ledger must lead to the same ones.
+        let path = &canonical(path)?;
         let mut connection = connect_to_write(path).map_err(|error| at(path, error))?;
         schema::migrate(&mut connection).map_err(|error| at(path, error))?;
         let owner = Owner::register(path, owner_id)?;
@@ -146,6 +148,10 @@ fn connect_to_write(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
     connection.pragma_update(None, "cache_size", -CACHE_KB)?;
     Ok(connection)
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, StoreError> {
+    path.canonicalize().map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))
 }
 
 /// The same error with the file that it is about.

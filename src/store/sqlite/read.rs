@@ -10,7 +10,7 @@ use super::{SqliteStore, report};
 use crate::model::{CallKey, Digest, Revision};
 use crate::store::{
     AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, RawFilter, RawRow, ReadStore,
-    RevisionRow, StoreError, StoredCall, StoredProblem, Tally, decode_call,
+    RevisionRow, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
 };
 
 #[async_trait]
@@ -154,6 +154,26 @@ impl ReadStore for SqliteStore {
             }
             sql.tail("ORDER BY id", filter.limit);
             sql.rows(connection, raw_row)
+        })
+        .await
+    }
+
+    async fn unseen(&self, keys: &[CallKey], since_ms: i64) -> Result<Vec<UnseenFile>, StoreError> {
+        let keys = keys.to_vec();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT url, version, day FROM raw WHERE call_key = ?1 AND state = 'converted' AND seen_at < ?2",
+            )?;
+            let mut files = Vec::new();
+            for key in keys {
+                let mut rows = statement.query((key.as_str(), since_ms))?;
+                while let Some(row) = rows.next()? {
+                    let day: Option<String> = row.get(2)?;
+                    let day = day.as_deref().and_then(|day| day.parse().ok());
+                    files.push(UnseenFile { key: key.clone(), url: row.get(0)?, version: row.get(1)?, day });
+                }
+            }
+            Ok(files)
         })
         .await
     }

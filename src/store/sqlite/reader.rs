@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{BUSY_TIMEOUT, SqliteStore, StoreError, at, schema};
+use super::{BUSY_TIMEOUT, SqliteStore, StoreError, at, canonical, schema};
 
 /// What means something in the path of a SQLite URI.
 const IN_URI: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
@@ -35,8 +35,7 @@ impl Reading {
                 connection
             }
             Reading::AsItStands => {
-                let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-                let uri = percent_encode(whole.as_os_str().as_encoded_bytes(), &IN_URI);
+                let uri = percent_encode(path.as_os_str().as_encoded_bytes(), &IN_URI);
                 let uri = PathBuf::from(format!("file:{uri}?immutable=1"));
                 open(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?
             }
@@ -56,6 +55,7 @@ impl SqliteStore {
     /// Opens the store at `path`, which must be there, only to read. `None` if its schema is an older one, so that it has
     /// to be opened to write once.
     pub fn open_to_read(path: &Path) -> Result<Option<SqliteStore>, StoreError> {
+        let path = &canonical(path)?;
         File::open(path).map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))?;
         let reading = how(path)?;
         let found = version(reading, path).map_err(|error| at(path, error.into()))?;

@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Every step in order; `PRAGMA user_version` counts those that were done.
-const STEPS: &[&str] = &[include_str!("../../../migrations/0001_ledger.sql")];
+const STEPS: &[&str] =
+    &[include_str!("../../../migrations/0001_ledger.sql"), include_str!("../../../migrations/0002_origins.sql")];
 
 /// The newest step.
 pub fn known() -> u32 {

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use jiff::civil::{Date, date};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use trunkline::cli::{Context, Global};
+use trunkline::cli::{Context, Global, reading};
 use trunkline::clock::Clock;
 use trunkline::config::Environment;
 use trunkline::destinations::salesforce::Salesforce;
-use trunkline::engine::{Days, IntakeSummary, Quiet, RunSummary, Stop, dispatch};
+use trunkline::engine::{Days, Evidence, IntakeSummary, Quiet, RunSummary, Stop, dispatch};
 use trunkline::net::Transport;
 use trunkline::sim::salesforce::{Counters, Credentials, Fault, FaultKind, Options, Org, Settings, Simulator};
 use trunkline::sim::sessions::{People, Plan, write_day};
@@ -232,8 +232,12 @@ impl World {
         store.rearm("salesforce", &which, self.clock.now_ms()).await.expect("a store that works");
         let engine = context.engine(store, Arc::new(Quiet));
         let destination = or_tell(context.salesforce(&settings));
-        let delivery = dispatch(&engine, &destination, settings.dispatch, None).await.expect("a store that works");
-        let intake = IntakeSummary::default();
+        let source = or_tell(context.source(&settings));
+        let reading = reading(&settings, source, destination.name());
+        let evidence = Some(Evidence { reading: &reading, since_ms: self.clock.now_ms() });
+        let mut delivery =
+            dispatch(&engine, &destination, settings.dispatch, None, evidence).await.expect("a store that works");
+        let intake: IntakeSummary = std::mem::take(&mut delivery.reread);
         RunSummary { intake, delivery, requests: destination.usage().requests, took_ms: 0, stopped: false }
     }
 

@@ -129,8 +129,13 @@ async fn a_call_is_matched_mapped_written_found_and_changed() {
     let task = &world.tasks()[0];
     assert_eq!(task["Subject"], "Voice AI Call - 2026-11-19");
     assert_eq!(task["Call_Key__c"], call.call().key.as_str());
-    let expected = Existing { remote_id: id.clone(), adopted: false, person_id: Some(person.id.clone()) };
-    assert_eq!(destination.look_up(&[&call]).await.unwrap()[&call.call().key], expected);
+    let found = destination.look_up(&[&call]).await.unwrap().remove(&call.call().key).unwrap();
+    assert_eq!((&found.remote_id, found.adopted, found.person_id.as_ref()), (&id, false, Some(&person.id)));
+    let held = found.record.unwrap();
+    let mut mapped = destination.map(&call, &person).unwrap();
+    assert!(destination.stands(&held, &mapped), "what was just written stands there: {held:?}");
+    mapped.update.insert("Subject".into(), "Another".into());
+    assert!(!destination.stands(&held, &mapped));
 
     let again = destination.write(&[write_of(&destination, &call, &person)]).await;
     assert_eq!(again[0], Outcome::Exists { remote_id: id.clone() });
@@ -263,7 +268,10 @@ async fn tasks_of_the_earlier_script_are_adopted_and_then_ours_also_when_archive
     world.org.archive();
     let found = destination.adoptable("2026-11-19".parse().unwrap()).await.unwrap();
     assert_eq!(found.len(), 1);
-    assert_eq!(found["rm_1"], Existing { remote_id: recent, adopted: true, person_id: Some(person.id.clone()) });
+    assert_eq!(
+        found["rm_1"],
+        Existing { remote_id: recent, adopted: true, person_id: Some(person.id.clone()), record: None }
+    );
     let found = destination.adoptable("2025-10-29".parse().unwrap()).await.unwrap();
     assert_eq!(found["rm_2"].remote_id, ancient);
 

@@ -175,7 +175,7 @@ fn overrides_change_add_and_remove_fields() {
     let mut call = full_call();
     call.insights.other.insert("outcome".into(), "won <b>".into());
     call.extra.insert("score".into(), serde_json::value::RawValue::from_string(r#"{"total":7}"#.into()).unwrap());
-    call.turns = vec![crate::model::Turn { role: crate::model::Role::User, text: "hello\nthere".into(), at: None }];
+    call.turns = vec![crate::model::Turn::new(crate::model::Role::User, "hello\nthere", None)];
     let mapped = map_with(&call, "Lead", &overrides, |_| {});
     assert_eq!(mapped.create["Subject"], "Call of somebody with Lead");
     assert_eq!(mapped.create.get("CallType"), None);
@@ -241,7 +241,7 @@ fn a_template_that_works_too_long_on_one_call_fails_for_that_call_and_names_the_
     )]);
     let mapping = Mapping::new(&overrides, "Call_Key__c").unwrap();
     let mut call = full_call();
-    call.turns = vec![Turn { role: Role::User, text: "x".into(), at: None }; 100];
+    call.turns = vec![Turn::new(Role::User, "x", None); 100];
     let problem = map(&settings, &Facts::documented("Call_Key__c"), &mapping, &call, &person("Contact")).unwrap_err();
     assert_eq!(problem.code, MAPPING_FAILED);
     assert!(problem.what.contains("Subject"), "{}", problem.what);
