@@ -137,11 +137,23 @@ pub enum Outcome {
     Hold { problem: Problem },
 }
 
+/// What the remote system does with a second record of the same identity, and so what must be done to make none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubles {
+    /// It refuses it: sending again is safe.
+    Refused,
+    /// It takes it, but can be asked what is there: before anything is sent again, and with `first` before a first send
+    /// as well, which finds what another ledger sent.
+    LookedUp { first: bool },
+    /// It takes it and cannot be asked. What was sent without a known outcome is sent again (`resend`), which may double
+    /// it, or waits for a person.
+    Unseen { resend: bool },
+}
+
 /// What is known of a destination once it has been prepared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
-    /// Whether the remote system itself refuses a second record with the same identity.
-    pub unique_key: bool,
+    pub doubles: Doubles,
     /// If it does not: why, and how to mend it.
     pub key_advice: Option<Advice>,
     /// Things a person should know but that stop nothing.
@@ -176,15 +188,15 @@ pub trait Destination: Send + Sync {
     /// Finds the person of each call.
     async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome>;
 
-    /// Makes a person for a call that matched nobody, where configured. The engine serialises this per e-mail address and
-    /// matches again before it repeats. Answers the new person, or the existing one that the remote takes it for.
-    async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome>;
+    /// Who makes people for calls that match nobody, where that is configured.
+    fn people(&self) -> Option<&dyn CreatesPeople> {
+        None
+    }
 
-    /// What `create_person` would make of `call`: the object and its fields; pure. `None` if it lacks what that takes.
-    fn new_person(&self, call: &RedactedCall) -> Option<(String, Record)>;
-
-    /// Whether `create_person` is configured.
-    fn creates_people(&self) -> bool;
+    /// Whether a record can be changed once it is there. If not, a newer revision of a delivered call is not sent.
+    fn can_update(&self) -> bool {
+        true
+    }
 
     /// The record that `call` becomes; pure. `Err` is a rejection of this call.
     fn map(&self, call: &RedactedCall, person: &Person) -> Result<Mapped, Problem>;
@@ -196,10 +208,14 @@ pub trait Destination: Send + Sync {
     fn stands(&self, held: &Record, mapped: &Mapped) -> bool;
 
     /// Records that an earlier script made for calls of `date`: session id to record. Empty where adoption is off.
-    async fn adoptable(&self, date: Date) -> Result<HashMap<String, Existing>, Outcome>;
+    async fn adoptable(&self, _date: Date) -> Result<HashMap<String, Existing>, Outcome> {
+        Ok(HashMap::new())
+    }
 
     /// The fields that mark an adopted record as ours.
-    fn adoption_stamp(&self, call: &RedactedCall) -> Record;
+    fn adoption_stamp(&self, _call: &RedactedCall) -> Record {
+        Record::new()
+    }
 
     /// The calendar date of the call in the configured zone, for `adoptable`, reports and CSV.
     fn call_date(&self, call: &RedactedCall) -> Option<Date>;
@@ -212,6 +228,17 @@ pub trait Destination: Send + Sync {
 
     /// Requests to the remote so far, and its own count of used and allowed ones if it told.
     fn usage(&self) -> Usage;
+}
+
+/// A destination that can make a person where none matches.
+#[async_trait]
+pub trait CreatesPeople: Send + Sync {
+    /// Makes a person for a call that matched nobody. The engine serialises this per e-mail address and matches again
+    /// before it repeats. Answers the new person, or the existing one that the remote takes it for.
+    async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome>;
+
+    /// What `create_person` would make of `call`: the object and its fields; pure. `None` if it lacks what that takes.
+    fn new_person(&self, call: &RedactedCall) -> Option<(String, Record)>;
 }
 
 /// How much of the remote's allowance was used.

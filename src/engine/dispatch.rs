@@ -11,7 +11,7 @@ use jiff::civil::Date;
 
 use super::outcome::later;
 use super::{DeliverySummary, Engine, Event, Evidence, backoff};
-use crate::destinations::{Destination, Existing, Match, Outcome, Readiness, Record};
+use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
 use crate::store::{Parts, StoreError, StoredProblem, Tally};
@@ -125,7 +125,7 @@ impl<'a> Dispatcher<'a> {
             limits,
             preview: None,
             evidence: None,
-            readiness: Readiness { unique_key: false, key_advice: None, warnings: Vec::new() },
+            readiness: Readiness { doubles: Doubles::Unseen { resend: false }, key_advice: None, warnings: Vec::new() },
             summary: DeliverySummary::default(),
             adoptable: HashMap::new(),
             lanes: limits.lanes.max(1),

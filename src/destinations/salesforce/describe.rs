@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::client::{Ask, Client, read_json};
 use super::outcome::{Effect, hold};
 use super::rules;
-use crate::destinations::{Advice, Outcome, Readiness};
+use crate::destinations::{Advice, Doubles, Outcome, Readiness};
 use crate::problem::{FIELD_MISSING, OBJECT_ACCESS, Problem};
 
 /// A key field shorter than this cannot hold every call key.
@@ -133,7 +133,7 @@ impl Facts {
             return Err(hold(missing_fields(&missing)));
         }
         Ok(Readiness {
-            unique_key: key_use.unique,
+            doubles: if key_use.unique { Doubles::Refused } else { Doubles::LookedUp { first: true } },
             key_advice: self.key_advice(key_field),
             warnings: self.warnings(key_field, key_use),
         })

@@ -41,7 +41,10 @@ use self::describe::Facts;
 use self::template::Mapping;
 pub use self::wire::Clock;
 use self::wire::Wire;
-use super::{Destination, DestinationKind, Existing, Mapped, Match, Outcome, Person, Readiness, Record, Usage, Write};
+use super::{
+    CreatesPeople, Destination, DestinationKind, Existing, Mapped, Match, Outcome, Person, Readiness, Record, Usage,
+    Write,
+};
 use crate::model::{Call, CallKey};
 use crate::net::Transport;
 use crate::problem::{CONFIG_BAD_VALUE, Problem};
@@ -160,17 +163,8 @@ impl Destination for Salesforce {
         self.noted(people::match_people(&self.client, self.settings.several, &calls_of(calls)).await)
     }
 
-    async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome> {
-        self.prepare().await?;
-        self.noted(lead::create_person(&self.client, call.call()).await)
-    }
-
-    fn new_person(&self, call: &RedactedCall) -> Option<(String, Record)> {
-        Some((lead::OBJECT.to_owned(), lead::lead_of(call.call())?))
-    }
-
-    fn creates_people(&self) -> bool {
-        self.settings.no_match == NoMatchRule::CreateLead
+    fn people(&self) -> Option<&dyn CreatesPeople> {
+        (self.settings.no_match == NoMatchRule::CreateLead).then_some(self)
     }
 
     fn map(&self, call: &RedactedCall, person: &Person) -> Result<Mapped, Problem> {
@@ -219,6 +213,18 @@ impl Destination for Salesforce {
 
     fn usage(&self) -> Usage {
         self.client.usage()
+    }
+}
+
+#[async_trait]
+impl CreatesPeople for Salesforce {
+    async fn create_person(&self, call: &RedactedCall) -> Result<Person, Outcome> {
+        self.prepare().await?;
+        self.noted(lead::create_person(&self.client, call.call()).await)
+    }
+
+    fn new_person(&self, call: &RedactedCall) -> Option<(String, Record)> {
+        Some((lead::OBJECT.to_owned(), lead::lead_of(call.call())?))
     }
 }
 

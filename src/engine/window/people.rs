@@ -4,7 +4,7 @@
 //! at a time, and the match is asked again first.
 
 use super::{Matched, address_digest, again, sent_of, settlement, to_json};
-use crate::destinations::{Match, Operation, Outcome, Person, Verdict};
+use crate::destinations::{CreatesPeople, Match, Operation, Outcome, Person, Verdict};
 use crate::engine::dispatch::{Dispatcher, unexpected};
 use crate::engine::outcome::{decide, later};
 use crate::model::Digest;
@@ -42,26 +42,21 @@ impl Dispatcher<'_> {
                 (_, Some((object, id))) => {
                     matched.push(Matched { claimed: one, decision, person: Person { object, id } });
                 }
-                (Verdict::NoMatch, None) if self.destination.creates_people() && self.preview.is_some() => {
-                    done.push(self.sketch_person(&one, &decision));
-                }
-                // An org that is held or in trouble is not asked once more for each of many.
-                (Verdict::NoMatch, None) if self.creates_people() && self.is_stopped() => {
-                    done.push(again(&one, self.engine.clock.now_ms(), None));
-                }
-                (Verdict::NoMatch, None) if self.creates_people() => match self.create_person(&one).await? {
-                    Ok((decision, person)) => matched.push(Matched { claimed: one, decision, person }),
-                    Err(settlement) => done.push(*settlement),
+                (Verdict::NoMatch, None) => match self.destination.people() {
+                    Some(people) if self.preview.is_some() => done.push(self.sketch_person(people, &one, &decision)),
+                    // An org that is held or in trouble is not asked once more for each of many.
+                    Some(_) if self.is_stopped() => done.push(again(&one, self.engine.clock.now_ms(), None)),
+                    Some(people) => match self.create_person(people, &one).await? {
+                        Ok((decision, person)) => matched.push(Matched { claimed: one, decision, person }),
+                        Err(settlement) => done.push(*settlement),
+                    },
+                    None => done.push(self.skip(&one, &decision)),
                 },
                 _ => done.push(self.skip(&one, &decision)),
             }
         }
         self.settle(done).await?;
         Ok(Some(matched))
-    }
-
-    fn creates_people(&self) -> bool {
-        self.destination.creates_people() && self.preview.is_none()
     }
 
     fn skip(&mut self, one: &Claimed, decision: &Match) -> Settlement {
@@ -75,8 +70,8 @@ impl Dispatcher<'_> {
     }
 
     /// Shows the person that would be made.
-    fn sketch_person(&mut self, one: &Claimed, decision: &Match) -> Settlement {
-        match (self.preview, self.destination.new_person(&one.call)) {
+    fn sketch_person(&mut self, people: &dyn CreatesPeople, one: &Claimed, decision: &Match) -> Settlement {
+        match (self.preview, people.new_person(&one.call)) {
             (Some(preview), Some((object, record))) => {
                 preview.person(&one.call, decision, object, record);
                 again(one, i64::MAX / 2, None)
@@ -86,7 +81,11 @@ impl Dispatcher<'_> {
     }
 
     /// Makes a person, one process and one call at a time for each address; the match is asked again first.
-    async fn create_person(&mut self, one: &Claimed) -> Result<Result<(Match, Person), Box<Settlement>>, StoreError> {
+    async fn create_person(
+        &mut self,
+        people: &dyn CreatesPeople,
+        one: &Claimed,
+    ) -> Result<Result<(Match, Person), Box<Settlement>>, StoreError> {
         let now_ms = self.engine.clock.now_ms();
         let Some(address) = address_digest(&one.call) else {
             return Ok(Err(Box::new(again(one, now_ms, None))));
@@ -99,7 +98,7 @@ impl Dispatcher<'_> {
         let outcome = match self.destination.match_people(&[&one.call]).await {
             Ok(answers) => match answers.into_iter().next() {
                 Some(Match { verdict: Verdict::NoMatch, rule, candidates, candidates_total }) => {
-                    let made = self.destination.create_person(&one.call).await;
+                    let made = people.create_person(&one.call).await;
                     made.map(|person| {
                         self.summary.people_created += 1;
                         let verdict = Verdict::Found(person.clone());

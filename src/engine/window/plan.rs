@@ -8,14 +8,15 @@ use std::collections::HashMap;
 use super::{
     ADOPTABLE_DATES_MAX, Matched, Planned, address_digest, again, operation_name, sent_of, settlement, to_json,
 };
-use crate::destinations::{Existing, Mapped, Operation, Outcome, Record, Write};
+use crate::destinations::{Doubles, Existing, Mapped, Operation, Outcome, Record, Write};
 use crate::engine::backoff;
 use crate::engine::dispatch::{Dispatcher, Sketch};
 use crate::engine::evidence::Look;
 use crate::engine::outcome::{Sent, later};
 use crate::model::{CallKey, Digest};
+use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
-use crate::store::{Attempt, Change, Claimed, Intent, Settlement, StoreError, StoredProblem};
+use crate::store::{Attempt, Change, Claimed, Intent, PriorIntent, Settlement, StoreError, StoredProblem};
 
 impl Dispatcher<'_> {
     /// Maps everything and finds what exists already; settles what needs no write.
@@ -80,13 +81,14 @@ impl Dispatcher<'_> {
     /// be ours.
     async fn existing(&mut self, matched: &[Matched]) -> Result<HashMap<CallKey, Existing>, Outcome> {
         let mut found = HashMap::new();
-        let doubles = !self.readiness.unique_key || self.preview.is_some();
-        let ask: Vec<&RedactedCall> = matched
-            .iter()
-            .map(|one| &one.claimed)
-            .filter(|claimed| is_found(claimed) || (claimed.remote_id.is_none() && doubles))
-            .map(|claimed| &claimed.call)
-            .collect();
+        let asks = |claimed: &&Claimed| match (self.readiness.doubles, &claimed.remote_id) {
+            (Doubles::Unseen { .. }, _) => false,
+            (Doubles::Refused, None) => self.preview.is_some(),
+            (Doubles::LookedUp { first }, None) => first || claimed.intent.is_some(),
+            (_, Some(_)) => is_found(claimed),
+        };
+        let ask: Vec<&RedactedCall> =
+            matched.iter().map(|one| &one.claimed).filter(asks).map(|claimed| &claimed.call).collect();
         if !ask.is_empty() {
             found = self.destination.look_up(&ask).await?;
         }
@@ -153,30 +155,56 @@ impl Dispatcher<'_> {
             return Err(Box::new(delivered(&claimed, remote_id, digest)));
         }
         if let Some(intent) = claimed.intent {
-            let may_still_land = !intent.settled && looked_at_ms < later(intent.at_ms, self.limits.settle);
             let ours = found.is_some_and(|existing| !existing.adopted) && claimed.remote_id.is_none();
             if let (true, true, Some(remote_id)) = (ours, intent.digest == digest, &remote_id) {
                 self.summary.delivered += 1;
                 return Err(Box::new(delivered(&claimed, remote_id, digest)));
             }
-            let doubles = operation == Operation::Create && !self.readiness.unique_key;
-            let overtakes = operation != Operation::Create && intent.digest != digest;
-            if may_still_land && (doubles || overtakes) {
-                return Err(Box::new(again(&claimed, later(intent.at_ms, self.limits.settle), None)));
-            }
-            if doubles {
-                // The look-up above is conclusive: the earlier request is over and left nothing.
-                sent.unresolved = None;
-            }
+            self.resolve(&claimed, intent, &mut sent, looked_at_ms)?;
         }
-        if let (true, Some(remote_id)) = (stands, &remote_id) {
-            self.summary.unchanged += 1;
-            return Err(Box::new(found_standing(&claimed, remote_id, digest, looked_at_ms)));
+        if let Some(remote_id) = &remote_id {
+            let settled = match (stands, self.destination.can_update()) {
+                (true, _) => Some("unchanged"),
+                (false, false) if !sent.stamps => Some("not updated"),
+                _ => None,
+            };
+            if let Some(outcome) = settled {
+                self.summary.unchanged += 1;
+                return Err(Box::new(left_standing(&claimed, remote_id, digest, outcome, looked_at_ms)));
+            }
         }
         let object = mapped.object.clone();
         let record = self.record(&claimed, &sent, mapped);
         let write = Write { key: claimed.call.call().key.clone(), object, operation, record };
         Ok(Box::new(Planned { claimed, decision, person, sent, write }))
+    }
+
+    /// What an earlier send of unknown outcome means for this one: waiting until it cannot take effect any more, a dead
+    /// letter where nobody can tell, or nothing.
+    fn resolve(
+        &mut self,
+        claimed: &Claimed,
+        intent: PriorIntent,
+        sent: &mut Sent,
+        looked_at_ms: i64,
+    ) -> Result<(), Box<Settlement>> {
+        let may_still_land = !intent.settled && looked_at_ms < later(intent.at_ms, self.limits.settle);
+        let creates = sent.operation == Operation::Create;
+        if let (true, Doubles::Unseen { resend: false }) = (creates, self.readiness.doubles) {
+            let change = Change::Dead { problem: StoredProblem::from(&nobody_can_tell(claimed)) };
+            self.count_dead(&change);
+            return Err(Box::new(settlement(claimed, change, None)));
+        }
+        let doubles = creates && self.readiness.doubles != Doubles::Refused;
+        let overtakes = !creates && intent.digest != sent.digest;
+        if may_still_land && (doubles || overtakes) {
+            return Err(Box::new(again(claimed, later(intent.at_ms, self.limits.settle), None)));
+        }
+        if doubles {
+            // The look-up is conclusive: the earlier request is over and left nothing. Or it was decided to send again.
+            sent.unresolved = None;
+        }
+        Ok(())
     }
 
     /// The fields that go out.
@@ -228,18 +256,19 @@ fn delivered(one: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
     settlement(one, change, None)
 }
 
-/// The record says already what would be sent: it stands as it is, and `why` can tell how that is known.
-fn found_standing(one: &Claimed, remote_id: &str, digest: Digest, at_ms: i64) -> Settlement {
+fn nobody_can_tell(one: &Claimed) -> Problem {
+    let id = &one.call.call().source_id;
+    Problem::new(
+        problem::OUTCOME_UNKNOWN,
+        format!("session {id} was sent, the answer was lost, and the destination cannot be asked whether it arrived"),
+        format!("look there; if it is missing, run `trunkline retry {id}`"),
+    )
+}
+
+/// The record says already what would be sent, or cannot be changed: it is left as it is, and `why` can tell so.
+fn left_standing(one: &Claimed, remote_id: &str, digest: Digest, outcome: &'static str, at_ms: i64) -> Settlement {
     let (remote_id, revision) = (remote_id.to_owned(), one.revision);
     let change = Change::Delivered { remote_id, revision, digest, adopted: false, written: false };
-    let attempt = Attempt {
-        operation: "look-up",
-        batch_rows: 0,
-        revision,
-        outcome: "unchanged",
-        problem: None,
-        at_ms,
-        took_ms: 0,
-    };
+    let attempt = Attempt { operation: "look-up", batch_rows: 0, revision, outcome, problem: None, at_ms, took_ms: 0 };
     settlement(one, change, Some(attempt))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::tests::{Net, destination_with, reply, task_describe};
-use crate::destinations::{Destination, Outcome, Readiness};
+use crate::destinations::{Destination, Doubles, Outcome, Readiness};
 use crate::problem::{FIELD_MISSING, OBJECT_ACCESS};
 
 async fn prepare(change: fn(&mut Value), mapping: &[(&str, &str)]) -> Result<Readiness, Outcome> {
@@ -31,7 +31,7 @@ fn set(describe: &mut Value, name: &str, property: &str, value: Value) {
 async fn the_key_field_decides_whether_the_org_guards_against_doubles() {
     let check = async |change: fn(&mut Value), unique: bool, warning: &str| {
         let readiness = prepare(change, &[]).await.unwrap();
-        assert_eq!(readiness.unique_key, unique, "{warning}");
+        assert_eq!(readiness.doubles == Doubles::Refused, unique, "{warning}");
         let advice = readiness.key_advice.iter().flat_map(|advice| [advice.what.clone(), advice.help.clone()]);
         let told: Vec<String> = advice.chain(readiness.warnings.clone()).collect();
         assert!(told.join("; ").contains(warning), "{told:?}");

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::net::{Net, reply, reply_text, task_describe};
 use super::*;
-use crate::destinations::{Destination, Outcome};
+use crate::destinations::{Destination, Doubles, Outcome};
 use crate::net::TransportError;
 use crate::problem as p;
 
@@ -29,7 +29,7 @@ async fn preparing_twice_asks_the_org_once() {
     let destination = destination(&net);
     for _ in 0..2 {
         let readiness = destination.prepare().await.unwrap();
-        assert!(readiness.unique_key);
+        assert_eq!(readiness.doubles, Doubles::Refused);
         assert_eq!(readiness.warnings, Vec::<String>::new());
     }
     assert_eq!(net.seen("/").len(), 3, "login, versions, describe");

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::super::tests::{Net, call, destination_with, reply};
 use super::*;
-use crate::destinations::Destination;
 use crate::destinations::salesforce::config::NoMatchRule;
+use crate::destinations::{CreatesPeople, Destination};
 use crate::model::Action;
 
 fn lead_for(email: &str, booked: Option<&str>, name: Option<&str>) -> Option<Record> {
@@ -41,7 +41,7 @@ fn a_lead_is_named_after_the_booking_the_caller_or_the_address() {
 async fn create_with(status: u16, body: Value) -> (Result<Person, Outcome>, std::sync::Arc<Net>) {
     let net = Net::new(move |seen| if seen.path().ends_with("/Lead") { reply(status, body.clone()) } else { None });
     let destination = destination_with(&net, |settings| settings.no_match = NoMatchRule::CreateLead);
-    assert!(destination.creates_people());
+    assert!(destination.people().is_some());
     (destination.create_person(&call("s1", "ada@example.com")).await, net)
 }
 

@@ -11,7 +11,7 @@ use super::super::client::Ask;
 use super::super::config::{LoginFlow, NoMatchRule, Settings};
 use super::super::outcome::Effect;
 use super::*;
-use crate::destinations::{Destination, Existing, Operation, Outcome, Person, Verdict, Write};
+use crate::destinations::{CreatesPeople, Destination, Doubles, Existing, Operation, Outcome, Person, Verdict, Write};
 use crate::net::HttpTransport;
 use crate::problem as p;
 use crate::sim::salesforce::{Fault, FaultKind, KeyField, Options, Org, Simulator, Trigger, ValidationRule};
@@ -104,7 +104,7 @@ async fn every_login_flow_opens_the_org() {
     ];
     for flow in flows {
         let readiness = world.destination_with(|settings| settings.login = flow).prepare().await.unwrap();
-        assert!(readiness.unique_key);
+        assert_eq!(readiness.doubles, Doubles::Refused);
     }
     let refused = world.destination_with(|settings| {
         settings.login =
@@ -237,7 +237,7 @@ async fn without_the_key_field_call_object_tells_tasks_apart() {
     world.org.settings(|settings| settings.key_field = None);
     let destination = world.destination();
     let readiness = destination.prepare().await.unwrap();
-    assert!(!readiness.unique_key);
+    assert_eq!(readiness.doubles, Doubles::LookedUp { first: true });
     assert!(readiness.key_advice.is_some_and(|advice| advice.what.contains("Call_Key__c")));
     let person = world.contact("ada@example.com");
     let calls = [call("rm_a", "x"), call("rm_A", "x")];
