@@ -91,6 +91,16 @@ pub fn find(text: &str) -> Option<&'static CodeInfo> {
     CODES.iter().find(|info| info.code.0 == wanted)
 }
 
+/// The known word that `word` was most likely meant to be.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(2))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
 /// Something a user meets: what happened, to what, why, and what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

@@ -27,7 +27,16 @@ enum Step {
 
 pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
     let mut report = Report { rows: Vec::new(), bad: 0 };
-    let settings = context.settings(arguments.source)?;
+    let settings = match context.settings(arguments.source) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            // Everything else depends on it.
+            report.add("configuration", Step::Bad(failure.problem), output, context);
+            report.end(output, context)?;
+            output.say("1 to fix; nothing else was tried without it");
+            return Ok(failure.exit);
+        }
+    };
     match config::find(context.global.config.as_deref(), &context.environment) {
         Some(path) => report.add("configuration", Step::Fine(path.display().to_string()), output, context),
         None => report.add("configuration", Step::Fine("no file; flags and environment".to_owned()), output, context),
@@ -52,9 +61,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
             }
         }
     }
-    if context.global.json {
-        output.json(&report.rows)?;
-    }
+    report.end(output, context)?;
     Ok(if report.bad == 0 {
         output.say("ready: trunkline sync --dry-run shows what a run would write");
         Exit::Done
@@ -70,6 +77,11 @@ struct Report {
 }
 
 impl Report {
+    /// The answer for machines, once everything was tried.
+    fn end(&self, output: &mut Output, context: &Context) -> std::io::Result<()> {
+        if context.global.json { output.json(&self.rows) } else { Ok(()) }
+    }
+
     fn add(&mut self, name: &str, step: Step, output: &mut Output, context: &Context) {
         let (mark, text, code, help) = match step {
             Step::Fine(text) => ("ok", text, None, String::new()),
@@ -110,15 +122,21 @@ async fn source(context: &Context, settings: &Settings) -> (Step, bool) {
         Ok(source) => source,
         Err(failure) => return (Step::Bad(failure.problem), false),
     };
-    match source.probe().await {
-        Ok(()) => (Step::Fine(format!("{} can be listed", source.address())), true),
+    if let Err(problem) = source.probe().await {
+        return (Step::Bad(problem), false);
+    }
+    match source.layout().await {
+        Ok(layout) => match layout.problem(source.address()) {
+            None => (Step::Fine(format!("{} can be listed", source.address())), true),
+            Some(problem) => (Step::Bad(problem), false),
+        },
         Err(problem) => (Step::Bad(problem), false),
     }
 }
 
 /// Reads one file of yesterday's, so that a layout or permission mistake shows now and not at night.
 async fn yesterday(context: &Context, settings: &Settings) -> Step {
-    let (source, day) = match (context.source(settings), context.date("yesterday", settings)) {
+    let (source, day) = match (context.source(settings), context.date("yesterday", "yesterday", settings)) {
         (Ok(source), Ok(day)) => (source, day),
         (Err(failure), _) | (_, Err(failure)) => return Step::Bad(failure.problem),
     };

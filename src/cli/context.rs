@@ -14,6 +14,7 @@ use crate::engine::{Engine, Progress, Reading, Stop, SyncRun};
 use crate::net::HttpTransport;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, REMOTE_UNREACHABLE, STORE_UNUSABLE};
 use crate::sources::{ObjectSource, object_store};
+use crate::store::ReadStore;
 use crate::store::sqlite::SqliteStore;
 
 /// The global arguments and the environment.
@@ -51,20 +52,30 @@ impl Context {
             let help = "make the folder, or name another file with --store";
             return Err(Failure::impossible(Problem::new(STORE_UNUSABLE, what, help)));
         }
+        if path.is_dir() {
+            let what = format!("the ledger {} is a folder", path.display());
+            let help = format!("name a file in it, e.g. --store {}", path.join("trunkline.db").display());
+            return Err(Failure::impossible(Problem::new(STORE_UNUSABLE, what, help)));
+        }
         let owner_id = format!("{:016x}", rand::rng().random::<u64>());
         Ok(Arc::new(SqliteStore::open(path, &owner_id, self.clock.now_ms())?))
     }
 
-    /// Opens a store that must be there: for commands that only look.
+    /// Opens a store that must be there, to change it.
     pub fn open_existing_store(&self, path: &Path) -> Result<Arc<SqliteStore>, Failure> {
-        if !path.exists() {
-            return Err(Failure::from(Problem::new(
-                CONFIG_CONTRADICTION,
-                format!("there is no ledger at {}", path.display()),
-                "run `trunkline sync` first, or name the ledger with --store",
-            )));
-        }
+        must_exist(path)?;
         self.open_store(path)
+    }
+
+    /// Opens a store that must be there, for commands that only look: they need no right to write.
+    pub fn open_store_to_read(&self, path: &Path) -> Result<Arc<dyn ReadStore>, Failure> {
+        must_exist(path)?;
+        if path.is_file()
+            && let Some(store) = SqliteStore::open_to_read(path)?
+        {
+            return Ok(Arc::new(store));
+        }
+        Ok(self.open_store(path)?)
     }
 
     pub fn engine(&self, store: Arc<SqliteStore>, progress: Arc<dyn Progress>) -> Engine {
@@ -125,8 +136,8 @@ impl Context {
         });
     }
 
-    /// A date as people write it: 2025-10-29, `today`, `yesterday`.
-    pub fn date(&self, text: &str, settings: &Settings) -> Result<Date, Failure> {
+    /// A date as people write it: 2025-10-29, `today`, `yesterday`; `name` is the flag that it was given with.
+    pub fn date(&self, name: &str, text: &str, settings: &Settings) -> Result<Date, Failure> {
         let today = self.clock.now().to_zoned(settings.time_zone.clone()).date();
         let parsed = match text {
             "today" => Ok(today),
@@ -136,11 +147,22 @@ impl Context {
         parsed.map_err(|_| {
             Failure::from(Problem::new(
                 CONFIG_BAD_VALUE,
-                format!("`{text}` is not a date"),
+                format!("{name}: `{text}` is not a date"),
                 "write it as 2025-10-29, or say today or yesterday",
             ))
         })
     }
+}
+
+fn must_exist(path: &Path) -> Result<(), Problem> {
+    if path.exists() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        CONFIG_CONTRADICTION,
+        format!("there is no ledger at {}", path.display()),
+        "run `trunkline sync` first, or name the ledger with --store",
+    ))
 }
 
 /// What a source gives to one destination.

@@ -1,32 +1,90 @@
-//! `trunkline calls`, `deliveries` and `quarantine`, and the CSV of calls without a person.
-
-use std::path::Path;
+//! `trunkline calls`, `deliveries` and `quarantine`.
 
 use clap::Args;
 
-use super::output::visible;
 use super::time::shown;
 use super::{Context, Exit, Failure, Output};
 use crate::config::Settings;
-use crate::engine::{Days, reason};
-use crate::model::CallKey;
-use crate::problem::{self, CONFIG_BAD_VALUE, Problem, STORE_UNUSABLE};
-use crate::store::{CallFilter, DeliveryFilter, RawFilter, ReadStore};
+use crate::engine::counted;
+use crate::problem::{self, CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
+use crate::store::{CallFilter, DeliveryFilter, QuarantineStore, RawFilter, RawRow, ReadStore};
 
 /// The states that a person can ask for.
 pub const STATES: &[&str] = &["due", "unknown", "held", "leased", "delivered", "skipped", "dead"];
 
+/// What stands for a day where a call has none.
+pub const NO_DATE: &str = "no date";
+
+/// Which days.
 #[derive(Args)]
-pub struct CallArguments {
+pub struct DayArguments {
     /// Only calls of this day or later.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
     /// Only calls up to this day.
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
+}
+
+impl DayArguments {
+    /// The days, open at either end; `None` for all, and for calls without a date too.
+    pub fn range(
+        &self,
+        context: &Context,
+        settings: &Settings,
+    ) -> Result<Option<(jiff::civil::Date, jiff::civil::Date)>, Failure> {
+        if self.from.is_none() && self.to.is_none() {
+            return Ok(None);
+        }
+        let date = |name, text: &Option<String>, open| match text {
+            Some(text) => context.date(name, text, settings),
+            None => Ok(open),
+        };
+        let from = date("--from", &self.from, jiff::civil::Date::constant(1, 1, 1))?;
+        let to = date("--to", &self.to, jiff::civil::Date::MAX)?;
+        in_order(from, to)?;
+        Ok(Some((from, to)))
+    }
+}
+
+/// Refuses a range that ends before it begins.
+pub fn in_order(from: jiff::civil::Date, to: jiff::civil::Date) -> Result<(), Failure> {
+    if to < from {
+        let what = format!("--to {to} is before --from {from}");
+        return Err(Problem::new(CONFIG_CONTRADICTION, what, "give the earlier day as --from").into());
+    }
+    Ok(())
+}
+
+/// How much of a listing.
+#[derive(Args)]
+pub struct LimitArguments {
     /// Most rows.
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+impl LimitArguments {
+    fn rows(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(usize::MAX)
+    }
+
+    /// Says that there is nothing, or that there may be more.
+    fn tell(&self, rows: usize, output: &mut Output) {
+        if rows == 0 {
+            output.say("none");
+        } else if rows == self.rows() {
+            output.say(format!("the first {rows}; --limit shows more"));
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct CallArguments {
+    #[command(flatten)]
+    days: DayArguments,
+    #[command(flatten)]
+    limit: LimitArguments,
 }
 
 #[derive(Args)]
@@ -37,29 +95,29 @@ pub struct DeliveryArguments {
     /// no-email, no-match, several-matches, or an error code.
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     reason: Vec<String>,
-    /// Only calls of this day or later.
-    #[arg(long, value_name = "DATE")]
-    from: Option<String>,
-    /// Only calls up to this day.
-    #[arg(long, value_name = "DATE")]
-    to: Option<String>,
-    /// Most rows.
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    #[command(flatten)]
+    days: DayArguments,
+    #[command(flatten)]
+    limit: LimitArguments,
 }
 
 #[derive(Args)]
 pub struct QuarantineArguments {
-    /// Most rows.
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    /// Take the files whose address contains this out of the quarantine, e.g. because they were deleted at the source.
+    #[arg(long, value_name = "PART")]
+    dismiss: Option<String>,
+    /// Dismiss without asking.
+    #[arg(long, requires = "dismiss")]
+    yes: bool,
+    #[command(flatten)]
+    limit: LimitArguments,
 }
 
 pub async fn calls(context: &Context, arguments: CallArguments, output: &mut Output) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = context.open_existing_store(&settings.store_path)?;
-    let days = range(context, &settings, arguments.from.as_deref(), arguments.to.as_deref())?;
-    let rows = store.calls(&CallFilter { days, limit: arguments.limit }).await?;
+    let days = arguments.days.range(context, &settings)?;
+    let store = context.open_store_to_read(&settings.store_path)?;
+    let rows = store.calls(&CallFilter { days, limit: arguments.limit.rows() }).await?;
     if context.global.json {
         output.json(&rows)?;
         return Ok(Exit::Done);
@@ -70,7 +128,7 @@ pub async fn calls(context: &Context, arguments: CallArguments, output: &mut Out
             let states: Vec<String> = row.deliveries.iter().map(|(to, state)| format!("{to}: {state}")).collect();
             vec![
                 row.source_id.clone(),
-                row.day.clone().unwrap_or_default(),
+                day(row.day.as_deref()),
                 row.started_at_ms.map_or_else(String::new, |at| shown(at, &settings.time_zone)),
                 row.revision.to_string(),
                 states.join(", "),
@@ -78,7 +136,7 @@ pub async fn calls(context: &Context, arguments: CallArguments, output: &mut Out
         })
         .collect();
     output.table(&["session", "day", "started", "revision", "deliveries"], cells)?;
-    limited(rows.len(), arguments.limit, output);
+    arguments.limit.tell(rows.len(), output);
     Ok(Exit::Done)
 }
 
@@ -86,18 +144,19 @@ pub async fn deliveries(context: &Context, arguments: DeliveryArguments, output:
     for state in &arguments.state {
         if !STATES.contains(&state.as_str()) {
             let what = format!("there is no state `{state}`");
-            return Err(Problem::new(CONFIG_BAD_VALUE, what, format!("one of: {}", STATES.join(", "))).into());
+            let help = did_you_mean(state, STATES, &STATES.join(", "));
+            return Err(Problem::new(CONFIG_BAD_VALUE, what, help).into());
         }
     }
     let settings = context.settings(None)?;
-    let store = context.open_existing_store(&settings.store_path)?;
     let filter = DeliveryFilter {
         states: arguments.state,
         codes: arguments.reason.iter().map(|reason| code(reason)).collect::<Result<_, _>>()?,
-        days: range(context, &settings, arguments.from.as_deref(), arguments.to.as_deref())?,
-        limit: Some(arguments.limit),
+        days: arguments.days.range(context, &settings)?,
+        limit: Some(arguments.limit.rows()),
         ..DeliveryFilter::default()
     };
+    let store = context.open_store_to_read(&settings.store_path)?;
     let rows = store.deliveries(&filter).await?;
     if context.global.json {
         output.json(&rows)?;
@@ -106,10 +165,10 @@ pub async fn deliveries(context: &Context, arguments: DeliveryArguments, output:
     let cells = rows
         .iter()
         .map(|row| {
-            let problem = row.problem.as_ref().filter(|_| row.state != "delivered");
+            let problem = row.problem.as_ref();
             vec![
                 row.source_id.clone(),
-                row.day.clone().unwrap_or_default(),
+                day(row.day.as_deref()),
                 row.destination.clone(),
                 row.state.clone(),
                 format!("{}/{}", row.delivered_revision, row.desired_revision),
@@ -119,7 +178,7 @@ pub async fn deliveries(context: &Context, arguments: DeliveryArguments, output:
         })
         .collect();
     output.table(&["session", "day", "to", "state", "revision", "record", "why"], cells)?;
-    limited(rows.len(), arguments.limit, output);
+    arguments.limit.tell(rows.len(), output);
     Ok(Exit::Done)
 }
 
@@ -129,9 +188,11 @@ pub async fn quarantine(
     output: &mut Output,
 ) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = context.open_existing_store(&settings.store_path)?;
-    let filter = RawFilter { state: Some("quarantined"), limit: Some(arguments.limit), ..RawFilter::default() };
-    let rows = store.raws(&filter).await?;
+    if let Some(part) = &arguments.dismiss {
+        return dismiss(context, &settings, part, arguments.yes, output).await;
+    }
+    let store = context.open_store_to_read(&settings.store_path)?;
+    let rows = quarantined(store.as_ref(), None, Some(arguments.limit.rows())).await?;
     if context.global.json {
         output.json(&rows)?;
         return Ok(Exit::Done);
@@ -149,19 +210,61 @@ pub async fn quarantine(
         })
         .collect();
     output.table(&["file", "bytes", "seen", "why"], cells)?;
-    limited(rows.len(), arguments.limit, output);
+    arguments.limit.tell(rows.len(), output);
     if !rows.is_empty() {
         output.say("once a file is mended: trunkline retry --quarantine");
+        output.say("if it was deleted for good: trunkline quarantine --dismiss PART-OF-ITS-ADDRESS");
     }
     Ok(Exit::Done)
 }
 
-fn limited(rows: usize, limit: usize, output: &mut Output) {
-    if rows == 0 {
-        output.say("none");
-    } else if rows == limit {
-        output.say(format!("the first {limit}; --limit shows more"));
+async fn quarantined(store: &dyn ReadStore, part: Option<&str>, limit: Option<usize>) -> Result<Vec<RawRow>, Failure> {
+    let url_part = part.map(str::to_owned);
+    Ok(store.raws(&RawFilter { state: Some("quarantined"), url_part, limit, ..RawFilter::default() }).await?)
+}
+
+/// Takes files out of the quarantine, after a word of agreement.
+async fn dismiss(
+    context: &Context,
+    settings: &Settings,
+    part: &str,
+    yes: bool,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    let store = context.open_existing_store(&settings.store_path)?;
+    let rows = quarantined(store.as_ref(), Some(part), None).await?;
+    if rows.is_empty() {
+        let what = format!("no file in quarantine has `{part}` in its address");
+        return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline quarantine` lists the addresses").into());
     }
+    for row in &rows {
+        output.say(super::output::visible(&row.url));
+    }
+    let files = counted(rows.len() as u64, "file", "files");
+    if !yes && !super::output::agreed(&format!("Take {files} out of the quarantine?"))? {
+        output.say("nothing was changed");
+        return Ok(Exit::Person);
+    }
+    let urls: Vec<String> = rows.into_iter().map(|row| row.url).collect();
+    let count = store.dismiss(&urls).await?;
+    if context.global.json {
+        output.json(&serde_json::json!({ "dismissed": urls }))?;
+    } else {
+        output.line(format!("{} out of the quarantine", counted(count as u64, "file is", "files are")))?;
+    }
+    output.say("one that still stands at the source is read again when its day is synced");
+    Ok(Exit::Done)
+}
+
+/// A call's day, or that it has none.
+pub fn day(day: Option<&str>) -> String {
+    day.unwrap_or(NO_DATE).to_owned()
+}
+
+/// The nearest word, and all of them.
+fn did_you_mean(word: &str, known: &[&str], all: &str) -> String {
+    let near = problem::nearest(word, known.iter().copied());
+    near.map_or_else(|| all.to_owned(), |near| format!("did you mean `{near}`? There are: {all}"))
 }
 
 /// A reason as people write it to its code.
@@ -174,96 +277,11 @@ pub fn code(reason: &str) -> Result<String, Failure> {
             Some(info) => info.code,
             None => {
                 let what = format!("there is no reason `{other}`");
-                let help = "no-email, no-match, several-matches, or an error code as `trunkline explain` lists them";
+                let all = "no-email, no-match, several-matches, or an error code as `trunkline explain` lists them";
+                let help = did_you_mean(other, &["no-email", "no-match", "several-matches"], all);
                 return Err(Problem::new(CONFIG_BAD_VALUE, what, help).into());
             }
         },
     };
     Ok(code.0.to_owned())
-}
-
-/// A range of days, open at either end.
-pub fn range(
-    context: &Context,
-    settings: &Settings,
-    from: Option<&str>,
-    to: Option<&str>,
-) -> Result<Option<(jiff::civil::Date, jiff::civil::Date)>, Failure> {
-    if from.is_none() && to.is_none() {
-        return Ok(None);
-    }
-    let from = from.map_or(Ok(jiff::civil::Date::constant(1, 1, 1)), |from| context.date(from, settings))?;
-    let to = to.map_or(Ok(jiff::civil::Date::MAX), |to| context.date(to, settings))?;
-    Ok(Some((from, to)))
-}
-
-/// Opens the file for a CSV, emptying it.
-pub fn open_csv(path: &Path) -> Result<csv::Writer<std::fs::File>, Failure> {
-    csv::Writer::from_path(path).map_err(|error| unwritten(path, &error))
-}
-
-fn unwritten(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    let what = format!("{} cannot be written: {error}", path.display());
-    Failure::from(Problem::new(STORE_UNUSABLE, what, "name a file in a writable folder"))
-}
-
-/// Writes the calls of `days` that have no person, for whoever mends the CRM. Answers how many.
-pub async fn unmatched_csv(store: &dyn ReadStore, days: Days, path: &Path) -> Result<usize, Failure> {
-    let broken = |error: &dyn std::fmt::Display| unwritten(path, error);
-    let mut csv = open_csv(path)?;
-    let header = ["session_id", "call_date", "email", "name", "reason", "candidates"];
-    csv.write_record(header).map_err(|error| broken(&error))?;
-    let filter = DeliveryFilter {
-        states: vec!["skipped".to_owned()],
-        codes: [problem::NO_EMAIL, problem::NO_MATCH, problem::AMBIGUOUS].map(|code| code.0.to_owned()).to_vec(),
-        folder_days: Some((days.from, days.to)),
-        ..DeliveryFilter::default()
-    };
-    let rows = store.deliveries(&filter).await?;
-    for row in &rows {
-        let stored = store.call(&CallKey::from_stored(row.call_key.clone())).await?;
-        let caller = stored.map(|stored| stored.call.call().caller.clone()).unwrap_or_default();
-        let why = row.problem.as_ref().map_or("", |problem| reason(&problem.code));
-        let candidates = row.match_json.as_deref().map_or_else(String::new, candidate_ids);
-        let fields = [
-            row.source_id.as_str(),
-            row.day.as_deref().unwrap_or_default(),
-            caller.email.as_deref().unwrap_or_default(),
-            caller.name.as_deref().unwrap_or_default(),
-            why,
-            &candidates,
-        ];
-        csv.write_record(fields.map(harmless)).map_err(|error| broken(&error))?;
-    }
-    csv.flush().map_err(|error| broken(&error))?;
-    Ok(rows.len())
-}
-
-fn candidate_ids(json: &str) -> String {
-    let decision: Option<crate::destinations::Match> = serde_json::from_str(json).ok();
-    let ids: Vec<String> =
-        decision.iter().flat_map(|decision| &decision.candidates).map(|one| one.id.clone()).collect();
-    ids.join(" ")
-}
-
-/// A cell that no spreadsheet takes for a formula (OWASP: CSV injection).
-fn harmless(cell: &str) -> String {
-    let cell = visible(cell);
-    let risky = |c: char| ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{fffd}'].contains(&c);
-    if cell.starts_with(risky) { format!("'{cell}") } else { cell }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_of_the_csv_is_a_formula() {
-        let check = |cell: &str, expected: &str| assert_eq!(harmless(cell), expected);
-        check("ada@example.com", "ada@example.com");
-        check("=HYPERLINK(1)", "'=HYPERLINK(1)");
-        check("@sum", "'@sum");
-        check("\t=1", "'\u{fffd}=1");
-        check("＝1", "'＝1");
-    }
 }

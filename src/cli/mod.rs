@@ -17,6 +17,7 @@ mod retry;
 mod sim;
 mod sync;
 mod time;
+mod unmatched;
 mod why;
 mod why_text;
 
@@ -155,9 +156,13 @@ impl From<Problem> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let (code, help) = match &error {
+            StoreError::Unusable(cause) if cause.contains("not a database") => {
+                (problem::STORE_UNUSABLE, "name a ledger of Trunkline's, or a new file, with --store")
+            }
             StoreError::Unusable(_) => (
                 problem::STORE_UNUSABLE,
-                "check that the path is writable, on a local disk with space left, and not used by another program",
+                "run it as the user that owns the ledger; check that its folder is writable, on a local disk with space \
+                 left, and not used by another program",
             ),
             StoreError::Damaged { .. } => {
                 (problem::STORE_UNUSABLE, "stop using this file, keep a copy, and restore the last good backup")

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::problem::Problem;
+use crate::problem::{CONFIG_CONTRADICTION, Problem};
 
 /// The two streams; tests put buffers in.
 pub struct Output {
@@ -102,6 +102,16 @@ impl<W: Write> Write for UntilClosed<W> {
         let result = self.inner.flush();
         self.unless_closed(result, ())
     }
+}
+
+/// Asks for a yes on a terminal; without one nobody can agree.
+pub fn agreed(question: &str) -> Result<bool, Problem> {
+    let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
+    let answer =
+        if asks { dialoguer::Confirm::new().with_prompt(question).default(false).interact().ok() } else { None };
+    answer.ok_or_else(|| {
+        Problem::new(CONFIG_CONTRADICTION, format!("{question} There is no terminal to answer on"), "add --yes")
+    })
 }
 
 /// Text from elsewhere, made harmless for a terminal: control characters are shown, not obeyed.

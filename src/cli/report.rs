@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Context, Exit, Failure, Output, report_page};
-use crate::engine::{reason, thousands};
+use super::{Context, Exit, Failure, Output, list, report_page};
+use crate::engine::{counted, reason, thousands};
 use crate::problem::{CONFIG_BAD_VALUE, Problem, STORE_UNUSABLE};
-use crate::store::{DayFigures, ReadStore};
+use crate::store::DayFigures;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -24,13 +24,13 @@ pub struct Arguments {
 
 pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = context.open_existing_store(&settings.store_path)?;
     if !(1..=366).contains(&arguments.days) {
         let what = format!("--days cannot be {}", arguments.days);
         return Err(Problem::new(CONFIG_BAD_VALUE, what, "give a number from 1 to 366").into());
     }
-    let to = context.date(arguments.to.as_deref().unwrap_or("today"), &settings)?;
+    let to = context.date("--to", arguments.to.as_deref().unwrap_or("today"), &settings)?;
     let from = to.saturating_sub(jiff::Span::new().days(i64::from(arguments.days) - 1));
+    let store = context.open_store_to_read(&settings.store_path)?;
     let figures = store.report(from, to).await?;
     if let Some(path) = &arguments.html {
         std::fs::write(path, report_page::page(&figures)).map_err(|error| {
@@ -43,6 +43,12 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         output.json(&figures)?;
     } else if arguments.html.is_none() {
         print(&figures, output)?;
+    }
+    let former: u64 = figures.iter().map(|day| day.former_person).sum();
+    if former > 0 {
+        let calls = counted(former, "record stands", "records stand");
+        output.say(format!("{calls} on the person of an earlier address, because nobody has the newest one"));
+        output.say("  see: trunkline deliveries --state delivered --reason no-match,several-matches");
     }
     for hold in store.holds().await? {
         output.say(format!("held: {} {} {}", hold.destination, hold.problem.code, hold.problem.what));
@@ -62,7 +68,7 @@ fn cells(day: &DayFigures) -> Vec<String> {
         day.skipped.iter().map(|(code, count)| format!("{} {}", thousands(*count), reason(code))).collect();
     let dead: Vec<String> = day.dead.iter().map(|(code, count)| format!("{} {code}", thousands(*count))).collect();
     vec![
-        day.day.clone(),
+        list::day(day.day.as_deref()),
         thousands(day.calls),
         thousands(day.delivered),
         thousands(day.updated),

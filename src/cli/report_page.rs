@@ -69,7 +69,7 @@ fn day(figures: &DayFigures, most: u64) -> Day {
         }
     }
     Day {
-        day: figures.day.clone(),
+        day: super::list::day(figures.day.as_deref()),
         calls: thousands(figures.calls),
         delivered: thousands(figures.delivered),
         updated: thousands(figures.updated),
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn the_page_draws_each_day_and_its_reasons() {
         let mut figures =
-            DayFigures { day: "2025-10-29".into(), calls: 2000, delivered: 1521, ..DayFigures::default() };
+            DayFigures { day: Some("2025-10-29".into()), calls: 2000, delivered: 1521, ..DayFigures::default() };
         figures.skipped.insert(crate::problem::NO_MATCH.0.into(), 395);
         figures.match_rate = Some(0.794);
         let page = page(&[figures]);

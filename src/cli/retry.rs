@@ -7,6 +7,7 @@ use clap::Args;
 use super::context::reading;
 use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
+use crate::config::Settings;
 use crate::engine::{Evidence, IntakeSummary, RunSummary, counted, dispatch, reread};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
@@ -20,12 +21,8 @@ pub struct Arguments {
     /// Only those that ended for this reason: no-match, no-email, several-matches, or an error code.
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     reason: Vec<String>,
-    /// Only calls of this day or later.
-    #[arg(long, value_name = "DATE")]
-    from: Option<String>,
-    /// Only calls up to this day.
-    #[arg(long, value_name = "DATE")]
-    to: Option<String>,
+    #[command(flatten)]
+    days: list::DayArguments,
     /// Read quarantined files again instead; with sessions given, those whose address contains one.
     #[arg(long)]
     quarantine: bool,
@@ -39,6 +36,11 @@ pub struct Arguments {
 
 pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
     let settings = context.settings(arguments.source.clone())?;
+    let which = which(context, &arguments, &settings)?;
+    if arguments.quarantine && (!which.codes.is_empty() || which.days.is_some() || arguments.recreate) {
+        let what = "--quarantine reads files again; --reason, --from, --to and --recreate are about deliveries";
+        return Err(Problem::new(CONFIG_CONTRADICTION, what, "run the two commands one after the other").into());
+    }
     let store = context.open_existing_store(&settings.store_path)?;
     context.stop_on_signals();
     let engine = context.engine(Arc::clone(&store), sync::progress(output));
@@ -53,10 +55,6 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     };
     let mut intake = IntakeSummary::default();
     if arguments.quarantine {
-        if !arguments.reason.is_empty() || arguments.recreate {
-            let what = "--quarantine reads files again; --reason and --recreate are about deliveries";
-            return Err(Problem::new(CONFIG_CONTRADICTION, what, "run the two commands one after the other").into());
-        }
         let parts: Vec<Option<String>> = match arguments.sessions.as_slice() {
             [] => vec![None],
             sessions => sessions.iter().cloned().map(Some).collect(),
@@ -65,7 +63,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
             intake.add(reread(&engine, reading.as_ref().map_err(Problem::clone)?, part).await?);
         }
     } else {
-        let count = rearm(context, &arguments, &settings, store.as_ref(), destination.name(), output).await?;
+        let count = rearm(context, &arguments, which, &settings, store.as_ref(), destination.name(), output).await?;
         output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
     }
     let evidence = reading.as_ref().ok().map(|reading| Evidence { reading, since_ms: started_ms });
@@ -81,38 +79,45 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     sync::tell(context, &summary, nothing, output)
 }
 
-async fn rearm(
-    context: &Context,
-    arguments: &Arguments,
-    settings: &crate::config::Settings,
-    store: &SqliteStore,
-    destination: &str,
-    output: &mut Output,
-) -> Result<usize, Failure> {
+/// What the arguments mean, but for the sessions, which only the ledger knows.
+fn which(context: &Context, arguments: &Arguments, settings: &Settings) -> Result<Rearm, Failure> {
     let mut which = Rearm {
+        states: vec!["dead", "due"],
         codes: arguments.reason.iter().map(|reason| list::code(reason)).collect::<Result<_, _>>()?,
-        days: list::range(context, settings, arguments.from.as_deref(), arguments.to.as_deref())?,
+        days: arguments.days.range(context, settings)?,
         recreate: arguments.recreate,
         ..Rearm::default()
     };
-    which.states = vec!["dead", "due"];
     if !which.codes.is_empty() || !arguments.sessions.is_empty() {
         which.states.push("skipped");
     }
     if arguments.recreate {
         which.states.push("delivered");
     }
+    Ok(which)
+}
+
+async fn rearm(
+    context: &Context,
+    arguments: &Arguments,
+    mut which: Rearm,
+    settings: &Settings,
+    store: &SqliteStore,
+    destination: &str,
+    output: &mut Output,
+) -> Result<usize, Failure> {
     if !arguments.sessions.is_empty() {
         let mut keys: Vec<CallKey> = Vec::new();
         for session in &arguments.sessions {
             let found = store.find_calls(session).await?;
             if found.is_empty() {
+                let session = visible(session);
                 output.say(format!("no call {session} in the ledger: trunkline why {session}"));
             }
             keys.extend(found);
         }
         if keys.is_empty() {
-            let what = "none of the sessions is in the ledger";
+            let what = format!("none of the sessions is in the ledger {}", settings.store_path.display());
             return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline calls` lists what is").into());
         }
         which.keys = Some(keys);

@@ -81,7 +81,7 @@ pub async fn run(context: &Context, command: Command, output: &mut Output) -> Re
 
 fn write_sessions(context: &Context, arguments: &SessionArguments, output: &mut Output) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let plan = Plan::new(arguments.seed, context.date(&arguments.date, &settings)?, arguments.calls);
+    let plan = Plan::new(arguments.seed, context.date("--date", &arguments.date, &settings)?, arguments.calls);
     let unwritten = |error: &dyn std::fmt::Display| {
         let what = format!("{} cannot be written: {error}", arguments.dir.display());
         Failure::from(Problem::new(CONFIG_BAD_VALUE, what, "name a writable folder with --dir"))

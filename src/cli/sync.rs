@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::output::visible;
 use super::preview::Shown;
 use super::progress::{Bars, Lines};
-use super::{Context, Exit, Failure, Output, list};
+use super::{Context, Exit, Failure, Output, list, unmatched};
 use crate::config::Settings;
-use crate::engine::{Days, Progress, RunSummary, counted};
-use crate::problem::{self, CONFIG_CONTRADICTION, Problem, STORE_UNUSABLE};
+use crate::engine::{Days, IntakeSummary, Progress, RunSummary, counted};
+use crate::problem::{self, Problem, STORE_UNUSABLE};
 use crate::store::sqlite::SqliteStore;
 
 /// What a sync says that had nothing to do.
@@ -47,7 +48,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     }
     if let Some(path) = &arguments.unmatched_csv {
         // Before the run, so that a mistake does not show after an hour.
-        list::open_csv(path)?;
+        unmatched::open_csv(path)?;
     }
     let progress = progress(output);
     let ends = context.ends(&settings)?;
@@ -55,19 +56,24 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let run = context.sync_run(&settings, ends, Arc::clone(&store), progress);
     let summary = run.run(days, None).await?;
     drop(run);
-    if summary.intake.files == 0 && summary.intake.stopped.is_none() {
+    if summary.intake.files == 0 && summary.intake.stopped.is_none() && !summary.stopped {
         let address = settings.source()?.address.as_str();
         let until = if days.from == days.to { String::new() } else { format!(" to {}", days.to) };
         output.say(format!("no files under {address} for {}{until}: check the address if there were calls", days.from));
     }
     let exit = tell(context, &summary, NOTHING, output)?;
-    unmatched(&store, days, arguments.unmatched_csv.as_deref(), output).await?;
+    tell_unmatched(&store, days, arguments.unmatched_csv.as_deref(), output).await?;
     Ok(exit)
 }
 
-async fn unmatched(store: &SqliteStore, days: Days, path: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
+async fn tell_unmatched(
+    store: &SqliteStore,
+    days: Days,
+    path: Option<&Path>,
+    output: &mut Output,
+) -> Result<(), Failure> {
     if let Some(path) = path {
-        let rows = list::unmatched_csv(store, days, path).await?;
+        let rows = unmatched::write_csv(store, days, path, output).await?;
         let calls = counted(rows as u64, "call without a person is", "calls without a person are");
         output.say(format!("{calls} in {}", path.display()));
     }
@@ -81,16 +87,15 @@ pub fn progress(output: &Output) -> Arc<dyn Progress> {
 fn days(context: &Context, arguments: &Arguments, settings: &Settings) -> Result<Days, Failure> {
     let to = arguments.to.as_deref();
     if let Some(count) = arguments.days {
-        let to = context.date(to.unwrap_or("yesterday"), settings)?;
+        let to = context.date("--to", to.unwrap_or("yesterday"), settings)?;
         return Ok(Days { from: to.saturating_sub(jiff::Span::new().days(i64::from(count) - 1)), to });
     }
-    let from = arguments.from.as_deref().or(to).unwrap_or("yesterday");
-    let from = context.date(from, settings)?;
-    let to = to.map_or(Ok(from), |to| context.date(to, settings))?;
-    if to < from {
-        let what = format!("--to {to} is before --from {from}");
-        return Err(Problem::new(CONFIG_CONTRADICTION, what, "give the earlier day as --from").into());
-    }
+    let from = match (&arguments.from, to) {
+        (Some(from), _) => context.date("--from", from, settings)?,
+        (None, to) => context.date("--to", to.unwrap_or("yesterday"), settings)?,
+    };
+    let to = to.map_or(Ok(from), |to| context.date("--to", to, settings))?;
+    list::in_order(from, to)?;
     Ok(Days { from, to })
 }
 
@@ -101,13 +106,7 @@ pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut
     } else {
         output.line(summary.sentence(nothing))?;
     }
-    for (url, why) in &summary.intake.quarantine {
-        output.say(format!("quarantine: {url}\n  {why}"));
-    }
-    let unnamed = summary.intake.quarantined - summary.intake.quarantine.len() as u64;
-    if unnamed > 0 {
-        output.say(format!("... and {unnamed} more: trunkline quarantine"));
-    }
+    tell_files(&summary.intake, output);
     for (code, count) in &summary.delivery.dead {
         let sentence = problem::find(code).map_or("refused", |info| info.sentence);
         let letters = counted(*count, "dead letter", "dead letters");
@@ -130,6 +129,24 @@ pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut
         output.say("stopped as asked; the next run goes on from here");
     }
     Ok(exit(summary))
+}
+
+/// Names the files that no call could be made of, and those that are gone.
+fn tell_files(intake: &IntakeSummary, output: &mut Output) {
+    for (url, why) in &intake.quarantine {
+        output.say(format!("quarantine: {}\n  {why}", visible(url)));
+    }
+    let unnamed = intake.quarantined - intake.quarantine.len() as u64;
+    if unnamed > 0 {
+        output.say(format!("... and {unnamed} more: trunkline quarantine"));
+    }
+    for url in &intake.gone_files {
+        output.say(format!("gone: {}\n  no longer at the source, and taken out of the quarantine", visible(url)));
+    }
+    let unnamed = intake.gone - intake.gone_files.len() as u64;
+    if unnamed > 0 {
+        output.say(format!("... and {unnamed} more that are gone"));
+    }
 }
 
 fn exit(summary: &RunSummary) -> Exit {
@@ -169,12 +186,10 @@ async fn dry_run(
     let run = context.sync_run(settings, context.ends(settings)?, Arc::clone(&store), progress(output));
     let summary = run.run(days, Some(&shown)).await?;
     drop(run);
-    shown.print(output)?;
-    unmatched(&store, days, unmatched_csv, output).await?;
+    shown.print(&summary.intake, output)?;
+    tell_unmatched(&store, days, unmatched_csv, output).await?;
     output.say("dry run: nothing was sent and nothing was remembered");
-    for (url, why) in &summary.intake.quarantine {
-        output.say(format!("quarantine: {url}\n  {why}"));
-    }
+    tell_files(&summary.intake, output);
     let delivery = &summary.delivery;
     for problem in summary.intake.stopped.iter().chain(&delivery.hold).chain(&delivery.gave_up) {
         output.problem(problem);

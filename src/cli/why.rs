@@ -3,13 +3,13 @@
 
 use clap::Args;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{Context, Exit, Failure, Output, why_text};
 use crate::destinations::Match;
 use crate::model::CallKey;
 use crate::redact::RedactedCall;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, RawFilter, RawRow, ReadStore, RevisionRow};
+use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, RawFilter, RawRow, ReadStore, RevisionRow, StoreError};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -50,10 +50,10 @@ pub struct DeliveryAccount {
 
 pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = context.open_existing_store(&settings.store_path)?;
+    let store = context.open_store_to_read(&settings.store_path)?;
     let mut accounts = Vec::new();
     for key in store.find_calls(&arguments.session).await? {
-        accounts.extend(account(&store, &key).await?);
+        accounts.extend(account(store.as_ref(), &key).await?);
     }
     let filter = RawFilter {
         state: Some("quarantined"),
@@ -79,15 +79,15 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     Ok(Exit::Done)
 }
 
-async fn account(store: &SqliteStore, key: &CallKey) -> Result<Option<Account>, Failure> {
+async fn account(store: &dyn ReadStore, key: &CallKey) -> Result<Option<Account>, Failure> {
     let Some(stored) = store.call(key).await? else { return Ok(None) };
     let by_call = RawFilter { call_key: Some(key.as_str().to_owned()), ..RawFilter::default() };
     let of_call = DeliveryFilter { call_key: Some(key.as_str().to_owned()), ..DeliveryFilter::default() };
     let mut deliveries = Vec::new();
     for row in store.deliveries(&of_call).await? {
         let attempts_made = store.attempts(row.id).await?;
-        let decision = row.match_json.as_deref().and_then(|json| serde_json::from_str(json).ok());
-        let record = row.record_json.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        let decision = read_back(&row, "match", row.match_json.as_deref())?;
+        let record = read_back(&row, "record", row.record_json.as_deref())?;
         deliveries.push(DeliveryAccount { row, decision, record, attempts_made });
     }
     Ok(Some(Account {
@@ -101,4 +101,11 @@ async fn account(store: &SqliteStore, key: &CallKey) -> Result<Option<Account>, 
         call: stored.call,
         deliveries,
     }))
+}
+
+/// What the ledger holds as JSON; that it does not read back is damage, and not the same as nothing.
+fn read_back<T: DeserializeOwned>(row: &DeliveryRow, what: &str, json: Option<&str>) -> Result<Option<T>, StoreError> {
+    let place = || format!("the {what} of delivery {} (call {})", row.id, row.call_key);
+    let damaged = |error: serde_json::Error| StoreError::Damaged { place: place(), cause: error.to_string() };
+    json.map(serde_json::from_str).transpose().map_err(damaged)
 }

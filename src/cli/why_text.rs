@@ -100,7 +100,7 @@ fn delivery(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone, output: 
         ))?;
     }
     output.line(format!("  so       {}", conclusion(delivery, revision, zone)))?;
-    if let Some(problem) = row.problem.as_ref().filter(|_| row.state != "delivered") {
+    if let Some(problem) = &row.problem {
         output.line(format!("  why      {} {}", problem.code, problem.what))?;
         if !problem.help.is_empty() {
             output.line(format!("  help     {}", problem.help))?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{ConfigFile, Environment};
-use crate::problem::{CONFIG_BAD_VALUE, CONFIG_UNKNOWN_KEY, CONFIG_UNREADABLE, Problem};
+use crate::problem::{CONFIG_BAD_VALUE, CONFIG_UNKNOWN_KEY, CONFIG_UNREADABLE, Problem, nearest};
 
 /// The file that is used if it is there and no other is named.
 pub const FILE_NAME: &str = "trunkline.toml";
@@ -39,7 +39,7 @@ pub fn parse(text: &str, name: &str) -> Result<ConfigFile, Problem> {
             Some((key, known)) => Problem::new(
                 CONFIG_UNKNOWN_KEY,
                 format!("{name}{place}: there is no setting `{key}` here"),
-                match nearest(&key, &known) {
+                match nearest(&key, known.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("the settings here are: {}", known.join(", ")),
                 },
@@ -66,16 +66,6 @@ fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
     let rest = message.strip_prefix("unknown field ")?;
     let mut quoted = rest.split('`').skip(1).step_by(2).map(str::to_owned);
     Some((quoted.next()?, quoted.collect()))
-}
-
-/// The known word that `word` was most likely meant to be.
-pub fn nearest(word: &str, known: &[String]) -> Option<String> {
-    known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(2))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate.clone())
 }
 
 #[cfg(test)]

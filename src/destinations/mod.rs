@@ -210,8 +210,9 @@ pub trait Destination: Send + Sync {
     /// Whether a record that holds `held` says already what `mapped` would change it to; pure. In doubt, false.
     fn stands(&self, held: &Record, mapped: &Mapped) -> bool;
 
-    /// Records that an earlier script made for calls of `date`: session id to record. Empty where adoption is off.
-    async fn adoptable(&self, _date: Date) -> Result<HashMap<String, Existing>, Outcome> {
+    /// Records without an identity that an earlier script made for calls of `dates`: session id to record. Empty where
+    /// adoption is off.
+    async fn adoptable(&self, _dates: &[Date]) -> Result<HashMap<String, Existing>, Outcome> {
         Ok(HashMap::new())
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: the loop ends: when nothing is due, when the destination is held, when a stop is asked for, or when no
 //! progress was made for as long as the patience lasts. Whatever is left stays due.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{DeliverySummary, Engine, Event, Evidence, backoff};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
-use crate::store::{Parts, StoreError, StoredProblem};
+use crate::store::{Parts, StoreError, StoredProblem, Tally};
 
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,7 @@ pub async fn dispatch(
 ) -> Result<DeliverySummary, StoreError> {
     let mut dispatcher = Dispatcher { preview, evidence, ..Dispatcher::new(engine, destination.as_ref(), limits) };
     engine.store.reclaim(engine.clock.now_ms()).await?;
+    let damaged = dispatcher.count_damaged().await?;
     let due: u64 = dispatcher.count_due().await?;
     engine.progress.event(Event::Delivering(due));
     if due > 0 && dispatcher.prepare().await? {
@@ -88,7 +89,20 @@ pub async fn dispatch(
     if preview.is_none() {
         dispatcher.summary.waiting = dispatcher.count_due().await?;
     }
+    // The store itself settles what it cannot read back, so that no outcome tells of it.
+    let damaged = dispatcher.count_damaged().await?.saturating_sub(damaged);
+    if damaged > 0 {
+        *dispatcher.summary.dead.entry(problem::STORE_UNUSABLE.0.to_owned()).or_default() += damaged;
+    }
     Ok(dispatcher.summary)
+}
+
+/// What an earlier script left on the last few dates.
+#[derive(Default)]
+pub(super) struct Adoptable {
+    pub(super) dates: BTreeSet<Date>,
+    /// By session id.
+    pub(super) records: HashMap<String, Existing>,
 }
 
 pub(super) struct Dispatcher<'a> {
@@ -99,8 +113,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) evidence: Option<Evidence<'a>>,
     pub(super) readiness: Readiness,
     pub(super) summary: DeliverySummary,
-    /// What an earlier script left, by call date; the last few dates.
-    pub(super) adoptable: HashMap<Date, HashMap<String, Existing>>,
+    pub(super) adoptable: Adoptable,
     /// Lanes now in use; fewer while the remote is busy.
     pub(super) lanes: usize,
     /// Windows in a row in which the remote had trouble.
@@ -121,7 +134,7 @@ impl<'a> Dispatcher<'a> {
             evidence: None,
             readiness: Readiness { doubles: Doubles::Unseen { resend: false }, key_advice: None, warnings: Vec::new() },
             summary: DeliverySummary::default(),
-            adoptable: HashMap::new(),
+            adoptable: Adoptable::default(),
             lanes: limits.lanes.max(1),
             failures: 0,
             trouble: None,
@@ -131,12 +144,17 @@ impl<'a> Dispatcher<'a> {
     }
 
     async fn count_due(&self) -> Result<u64, StoreError> {
+        self.tallied(|row| ["due", "held", "unknown"].contains(&row.state.as_str())).await
+    }
+
+    /// Dead letters because their call does not read back from the ledger.
+    async fn count_damaged(&self) -> Result<u64, StoreError> {
+        self.tallied(|row| row.state == "dead" && row.code.as_deref() == Some(problem::STORE_UNUSABLE.0)).await
+    }
+
+    async fn tallied(&self, counts: impl Fn(&Tally) -> bool) -> Result<u64, StoreError> {
         let tally = self.engine.store.tally(self.destination.name()).await?;
-        Ok(tally
-            .iter()
-            .filter(|row| ["due", "held", "unknown"].contains(&row.state.as_str()))
-            .map(|row| row.count)
-            .sum())
+        Ok(tally.iter().filter(|row| counts(row)).map(|row| row.count).sum())
     }
 
     /// Gets the destination ready; false if it cannot be used now.

@@ -71,21 +71,26 @@ pub async fn intake(engine: &Engine, reading: &Reading, days: &[Date]) -> Result
     Ok(reader.summary)
 }
 
-/// Reads quarantined files again, those whose URL contains `part` (all if `None`).
+/// Reads quarantined files again, those whose URL contains `part` (all if `None`). One that is no longer at the source is
+/// taken out of the quarantine.
 pub async fn reread(engine: &Engine, reading: &Reading, part: Option<String>) -> Result<IntakeSummary, StoreError> {
     let mut reader = Reader::new(engine, reading)?;
+    if let Err(problem) = reading.source.probe().await {
+        // Of a source that is not there, every file looks gone.
+        reader.summary.stopped = Some(problem);
+        return Ok(reader.summary);
+    }
     let filter = RawFilter { state: Some("quarantined"), url_part: part, ..RawFilter::default() };
     for row in engine.store.raws(&filter).await? {
         let day = row.day.as_deref().and_then(|day| day.parse().ok());
         match reading.source.look(&row.url).await {
             Ok(Some(raw)) => reader.take(day, vec![raw]).await?,
             Ok(None) => {
-                let problem = Problem::new(
-                    problem::OBJECT_VANISHED,
-                    format!("{} is gone", row.url),
-                    "have the agent export the session again, or leave it",
-                );
-                reader.count(&row.url, &problem);
+                engine.store.dismiss(std::slice::from_ref(&row.url)).await?;
+                reader.summary.gone += 1;
+                if reader.summary.gone_files.len() < QUARANTINE_NAMED_MAX {
+                    reader.summary.gone_files.push(row.url);
+                }
             }
             Err(FetchError::File(problem)) => reader.count(&row.url, &problem),
             Err(FetchError::Source(problem)) => {

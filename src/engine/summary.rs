@@ -22,6 +22,10 @@ pub struct IntakeSummary {
     pub quarantined: u64,
     /// The first few quarantined files with their reason.
     pub quarantine: Vec<(String, String)>,
+    /// Files that stood in quarantine and are no longer at the source.
+    pub gone: u64,
+    /// The first few of them.
+    pub gone_files: Vec<String>,
     /// Why reading ended early, if it did.
     #[serde(skip)]
     pub stopped: Option<Problem>,
@@ -37,6 +41,9 @@ impl IntakeSummary {
         self.quarantined += other.quarantined;
         self.quarantine.extend(other.quarantine);
         self.quarantine.truncate(QUARANTINE_NAMED_MAX);
+        self.gone += other.gone;
+        self.gone_files.extend(other.gone_files);
+        self.gone_files.truncate(QUARANTINE_NAMED_MAX);
         self.stopped = self.stopped.take().or(other.stopped);
     }
 }
@@ -102,6 +109,8 @@ impl RunSummary {
         part(delivery.waiting, waiting);
         let quarantined = self.intake.quarantined;
         part(quarantined, if quarantined == 1 { "file in quarantine" } else { "files in quarantine" });
+        let gone = self.intake.gone;
+        part(gone, if gone == 1 { "file no longer at the source" } else { "files no longer at the source" });
         if parts.is_empty() {
             return match self.intake.files {
                 0 => nothing.to_owned(),

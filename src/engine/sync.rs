@@ -63,7 +63,16 @@ impl SyncRun {
         if let Err(problem) = self.reading.source.probe().await {
             return Ok(IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() });
         }
-        intake(&self.engine, &self.reading, &days.list()).await
+        let mut summary = intake(&self.engine, &self.reading, &days.list()).await?;
+        if summary.files == 0 && summary.stopped.is_none() && !self.engine.stop.is_asked() {
+            // An empty day is nothing odd; a source without any day is a wrong address.
+            let source = &self.reading.source;
+            match source.layout().await {
+                Ok(layout) => summary.stopped = layout.problem(source.address()),
+                Err(error) => tracing::debug!(%error, "what stands at the address cannot be told"),
+            }
+        }
+        Ok(summary)
     }
 
     /// Calls of these days that matched nobody are matched again: somebody may have mended the CRM.

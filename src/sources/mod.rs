@@ -12,7 +12,7 @@ use jiff::civil::Date;
 
 pub use crate::model::RawRef;
 use crate::model::{Call, Digest};
-use crate::problem::Problem;
+use crate::problem::{self, Problem, scrub};
 
 /// One kind of source: what `--source` and the config call it.
 pub struct SourceKind {
@@ -45,6 +45,41 @@ pub enum FetchError {
     Source(Problem),
 }
 
+/// What stands at a source's address: whether there are folders by day, and if not, what there is instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Whether a folder `year=...` stands there.
+    pub has_days: bool,
+    /// Some names right below the address, folders with a slash behind.
+    pub below: Vec<String>,
+    /// If there are none: some names beside the address's own last folder.
+    pub beside: Vec<String>,
+}
+
+/// Names that a [`Layout`] gives at most.
+pub const LAYOUT_NAMES_MAX: usize = 5;
+
+impl Layout {
+    /// That no day can be read there, and what to do; `None` if there are days.
+    pub fn problem(&self, address: &str) -> Option<Problem> {
+        if self.has_days {
+            return None;
+        }
+        let list =
+            |names: &[String]| names.iter().map(|name| format!("`{}`", scrub(name))).collect::<Vec<_>>().join(", ");
+        let instead = match (self.below.as_slice(), self.beside.as_slice()) {
+            ([], []) => "there is no file at all".to_owned(),
+            ([], beside) => format!("there is no file at all; found beside it: {}", list(beside)),
+            (below, _) => format!("found instead: {}", list(below)),
+        };
+        Some(Problem::new(
+            problem::SOURCE_MISSING,
+            format!("no folder year=.../month=.../day=... stands under {address}: {instead}"),
+            "end the address right above the folders year=...; if nothing was exported yet, there is nothing to do",
+        ))
+    }
+}
+
 /// A source of files, each about one call.
 #[async_trait]
 pub trait ObjectSource: Send + Sync {
@@ -56,6 +91,12 @@ pub trait ObjectSource: Send + Sync {
 
     /// Proves that the source can be listed at all; for `check` and for the start of a run.
     async fn probe(&self) -> Result<(), Problem>;
+
+    /// Whether there are folders by day at all; a source that has none by its nature says so of itself. What may not be
+    /// listed is left out.
+    async fn layout(&self) -> Result<Layout, Problem> {
+        Ok(Layout { has_days: true, ..Layout::default() })
+    }
 
     /// Every file of one day's folder, page by page; of a source without folders for days, every file. An error ends the
     /// stream.

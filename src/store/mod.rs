@@ -130,10 +130,18 @@ pub trait ReadStore: Send + Sync {
     /// Deliveries of a destination by state and code.
     async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError>;
 
-    /// Figures per call day, newest last.
+    /// Figures per call day, newest last; behind them those of all calls without a date, if there are any.
     async fn report(&self, from: Date, to: Date) -> Result<Vec<DayFigures>, StoreError>;
 }
 
+/// What a person says about files that could not be understood.
+#[async_trait]
+pub trait QuarantineStore: Send + Sync {
+    /// Takes quarantined files out of the quarantine: they are `gone`. One that is listed again later is read again.
+    /// Answers how many were in it.
+    async fn dismiss(&self, urls: &[String]) -> Result<usize, StoreError>;
+}
+
 /// A whole store.
-pub trait Store: IntakeStore + DeliveryStore + ReadStore {}
-impl<T: IntakeStore + DeliveryStore + ReadStore> Store for T {}
+pub trait Store: IntakeStore + DeliveryStore + QuarantineStore + ReadStore {}
+impl<T: IntakeStore + DeliveryStore + QuarantineStore + ReadStore> Store for T {}

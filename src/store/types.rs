@@ -350,13 +350,16 @@ pub struct Tally {
 /// What happened to the calls of one day.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DayFigures {
-    pub day: String,
+    /// `None`: the calls without a date.
+    pub day: Option<String>,
     pub calls: u64,
     /// Records made.
     pub delivered: u64,
     /// Of these, changed later by a further revision.
     pub updated: u64,
     pub adopted: u64,
+    /// Of those delivered, on the person of an earlier address, because the newest matches nobody.
+    pub former_person: u64,
     pub skipped: std::collections::BTreeMap<String, u64>,
     pub dead: std::collections::BTreeMap<String, u64>,
     pub waiting: u64,

@@ -264,6 +264,7 @@ async fn the_simulator_can_be_used_with_the_lines_that_it_prints() {
         stderr.lines().map_while(Result::ok).find_map(|line| line.trim().strip_prefix("export ").map(str::to_owned));
     let exports = line.expect("the lines to use it with");
     let variables: Vec<(&str, &str)> = exports.split(' ').filter_map(|pair| pair.split_once('=')).collect();
+    fs::create_dir(folder.path().join("year=2026")).expect("a writable folder");
     let source = format!("file://{}/", folder.path().display());
     let ran = finish(alone(folder.path(), &variables, &["check", "--source", &source])).await;
     simulator.kill().expect("a child to kill");

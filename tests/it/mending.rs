@@ -269,7 +269,9 @@ async fn a_call_whose_bytes_rot_in_the_ledger_stops_none_of_the_others_and_heals
     ledger.execute(&format!("UPDATE call_body SET head = ?1 WHERE {key}"), [head]).expect("works");
     drop(ledger);
     world.set(|settings| settings.hidden_fields.clear());
-    world.run_sync(&[]).await.says("4 delivered").tells("a stored call cannot be read");
+    let ran = world.run_sync(&[]).await.exits(1);
+    ran.says("4 delivered, 1 dead-lettered (TL0801)").tells("a stored call cannot be read");
+    ran.tells("1 dead letter TL0801");
     let dead = world.run(&["deliveries", "--state", "dead"]).await.exits(0);
     dead.says("bad_0").says("TL0801");
     world.put("bad_0.json", &session("bad_0", "ada@example.com", "2026-11-20T09:00:00", 61));

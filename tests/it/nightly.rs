@@ -167,13 +167,13 @@ async fn the_csv_holds_the_calls_of_the_asked_days_that_have_no_person_and_no_ot
         world.run(&["sync", "--source", &source, "--from", &day, "--unmatched-csv", &csv]).await.exits(0);
     }
     let mut rows: Vec<String> = std::fs::read_to_string(&csv).expect("the CSV").lines().map(str::to_owned).collect();
-    assert_eq!(rows.remove(0), "session_id,call_date,email,name,reason,candidates");
+    assert_eq!(rows.remove(0), "\u{feff}session_id,call_date,email,name,reason,candidates");
     rows.sort();
     assert_eq!(
         rows,
         [
-            "nobody_2026-11-20,2026-11-20,'=cmd@example.com,,without a match,",
-            "silent_2026-11-20,2026-11-20,,,without e-mail,",
+            "nobody_2026-11-20,2026-11-20,'=cmd@example.com,,nobody has this address,",
+            "silent_2026-11-20,2026-11-20,,,no address,",
         ]
     );
 }
@@ -195,7 +195,7 @@ async fn a_dry_run_sends_nothing_and_leaves_no_trace() {
     let ledger = std::fs::read(world.store_path()).expect("the ledger");
     world.run_sync(&["--dry-run"]).await.exits(0).says("update session");
     let json = world.run_sync(&["--dry-run", "--json"]).await.exits(0).json();
-    assert_eq!(json.as_array().map(Vec::len), Some(40));
+    assert_eq!(json["records"].as_array().map(Vec::len), Some(40));
     assert_eq!(write_calls(&world.org.counters()), 0);
     assert_eq!(names_in(world.folder.path()), names);
     assert!(std::fs::read(world.store_path()).expect("the ledger") == ledger, "the ledger changed");

@@ -196,6 +196,23 @@ async fn the_suite(shelf: &Shelf) {
     changes_and_losses_are_seen(shelf).await;
     large_files_are_not_read(shelf).await;
     a_long_day_is_complete(shelf).await;
+    what_stands_at_the_address_is_told(shelf).await;
+}
+
+async fn what_stands_at_the_address_is_told(shelf: &Shelf) {
+    shelf.put(&format!("layout/right/{DAY_FOLDER}a.json"), b"a").await;
+    shelf.put(&format!("layout/above/export/{DAY_FOLDER}a.json"), b"a").await;
+    shelf.put("layout/above/notes.txt", b"a").await;
+    assert!(shelf.source("layout/right/").layout().await.expect("a layout").has_days);
+    let above = shelf.source("layout/above/").layout().await.expect("a layout");
+    assert_eq!((above.has_days, above.below), (false, vec!["export/".to_owned(), "notes.txt".to_owned()]));
+    let empty = shelf.source("layout/rigth/").layout().await.expect("a layout");
+    assert!(!empty.has_days && empty.below.is_empty());
+    if matches!(shelf, Shelf::Bucket(_)) {
+        assert_eq!(empty.beside, ["above/", "right/"]);
+        let problem = empty.problem("s3://calls/layout/rigth/").expect("a problem");
+        assert!(problem.what.contains("found beside it: `above/`, `right/`"), "{problem}");
+    }
 }
 
 #[tokio::test]
@@ -257,13 +274,43 @@ async fn links_out_of_the_folder_are_refused_and_told() {
         );
     }
     let expected = [
-        ("broken.json", "TL0205"),
+        ("broken.json", "TL0206"),
         ("inside.json", "b\"real\""),
         ("loop", "TL0206"),
         ("out.json", "TL0206"),
         ("real.json", "b\"real\""),
     ];
     assert_eq!(fates, expected.map(|(name, fate)| (name.to_owned(), fate.to_owned())).into());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_to_nothing_and_a_name_that_is_not_utf8_are_told_as_what_they_are() {
+    use std::os::unix::ffi::OsStrExt;
+    let shelf = Shelf::folder();
+    shelf.put(&format!("in/{DAY_FOLDER}real.json"), b"real").await;
+    let day = shelf.path(&format!("in/{DAY_FOLDER}"));
+    std::os::unix::fs::symlink("nowhere.json", day.join("link.json")).expect("a link");
+    std::fs::write(day.join(std::ffi::OsStr::from_bytes(b"caf\xe9.json")), b"{}").expect("a file");
+    let source = shelf.source("in/");
+    let told = |text: &'static str| {
+        let source = &source;
+        async move {
+            let listed = list(source, DAY).await.expect("a listing");
+            let raw = listed.iter().find(|raw| raw.url.contains(text)).expect("it is listed");
+            // However it is asked for, it is there.
+            if let Ok(looked) = source.look(&raw.url).await {
+                assert_eq!(looked.as_ref(), Some(raw), "{text}");
+            }
+            file_problem::<()>(source.fetch(raw).await.map(|_| ()))
+        }
+    };
+    let link = told("link.json").await;
+    assert_eq!(link.code, problem::OBJECT_DENIED);
+    assert!(link.what.contains("is a symbolic link to nowhere.json, which is not there"), "{link}");
+    let name = told("caf").await;
+    assert_eq!(name.code, problem::OBJECT_DENIED);
+    assert!(name.what.contains("its name is not UTF-8"), "{name}");
 }
 
 #[tokio::test]

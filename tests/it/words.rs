@@ -51,8 +51,13 @@ async fn a_dry_run_shows_an_earlier_task_as_adopted_with_its_stamp_and_nothing_e
     let world = one_call().await;
     let task = earlier_task(&world, "one");
     let shown = world.run_sync(&["--dry-run", "--json"]).await.exits(0).json();
-    let fields: Vec<&str> = shown[0]["record"].as_object().expect("a record").keys().map(String::as_str).collect();
-    assert_eq!((shown[0]["operation"].as_str(), fields), (Some("adopt"), vec!["CallObject", "Call_Key__c"]), "{shown}");
+    let fields: Vec<&str> =
+        shown["records"][0]["record"].as_object().expect("a record").keys().map(String::as_str).collect();
+    assert_eq!(
+        (shown["records"][0]["operation"].as_str(), fields),
+        (Some("adopt"), vec!["CallObject", "Call_Key__c"]),
+        "{shown}"
+    );
 
     world.run_sync(&[]).await.exits(0).says("1 adopted");
     assert_eq!(world.task("one")["Id"], task.as_str());
@@ -155,6 +160,7 @@ async fn a_dry_run_shows_the_lead_that_would_be_made_once_for_each_caller() {
     let shown = world.run_sync(&["--dry-run"]).await.exits(0);
     shown.says("create lead session one").says("this lead is made").says("Email: new@example.com");
     shown.says("create session two").says("goes on the lead of an earlier call");
+    shown.says("\nwould create 2, make 1 lead\n");
     assert!(!shown.stdout.contains("skip"), "{}", shown.stdout);
     assert!(world.org.records("Lead").is_empty());
 
@@ -168,7 +174,7 @@ async fn a_dry_run_writes_the_list_of_calls_without_a_person_too() {
     world.put("two.json", &session("two", "new@example.com", "2026-11-20T10:00:00", 60));
     world.run_sync(&["--dry-run", "--unmatched-csv", "z.csv"]).await.exits(0).tells("is in z.csv");
     let rows = std::fs::read_to_string(world.path("z.csv")).expect("the list");
-    assert_eq!(rows.lines().nth(1), Some("two,2026-11-20,new@example.com,,without a match,"), "{rows}");
+    assert_eq!(rows.lines().nth(1), Some("two,2026-11-20,new@example.com,,nobody has this address,"), "{rows}");
     assert_eq!(rows.lines().count(), 2, "{rows}");
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: identities are compared byte by byte here, because a query folds case. Old calls are asked for together
 //! with archived Tasks, which a plain query hides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, ToSpan};
@@ -21,6 +21,8 @@ use crate::model::{Call, CallKey};
 
 /// Salesforce archives closed Tasks after 365 days; we look among the archived from this age on, in days.
 const ARCHIVED_AFTER_DAYS: i64 = 300;
+/// Dates in one query: each with its neighbours is a text of some forty bytes in the URL.
+const ADOPTABLE_DATES_ASKED_MAX: usize = 20;
 /// Longest value of CallObject.
 const CALL_OBJECT_CHARS_MAX: usize = 255;
 
@@ -138,30 +140,44 @@ fn is_old(client: &Client, call: &Call) -> bool {
     at.is_some_and(|at| client.wire().now().duration_since(at) > age_max)
 }
 
-/// Tasks that the earlier script made for calls of `date`: session id to record. Those with an identity are not asked
-/// for: they are ours, and there may be as many as the day had calls.
+/// Tasks that the earlier script made for calls of `dates`: session id to record. Those with an identity are not asked
+/// for: they are ours, and there may be as many as a day had calls.
 pub async fn adoptable(
     client: &Client,
     settings: &Settings,
     facts: &Facts,
-    date: Date,
+    dates: &[Date],
 ) -> Result<HashMap<String, Existing>, Outcome> {
-    let first = date.yesterday().unwrap_or(date);
-    let days = [first, date, date.tomorrow().unwrap_or(date)];
-    let subjects = days.map(|day| quote(&settings.adoption.subject.replace("{date}", &day.to_string())));
+    let mut best = HashMap::new();
+    for dates in dates.chunks(ADOPTABLE_DATES_ASKED_MAX) {
+        read_adoptable(client, settings, facts, dates, &mut best).await?;
+    }
+    Ok(best.into_iter().map(|(session_id, (_, existing))| (session_id, existing)).collect())
+}
+
+/// The oldest Task of each session.
+type Best = HashMap<String, ((i64, String), Existing)>;
+
+async fn read_adoptable(
+    client: &Client,
+    settings: &Settings,
+    facts: &Facts,
+    dates: &[Date],
+    best: &mut Best,
+) -> Result<(), Outcome> {
+    // The script wrote its own idea of the day: its zone may be another.
+    let around = |date: &Date| [date.yesterday().unwrap_or(*date), *date, date.tomorrow().unwrap_or(*date)];
+    let days: BTreeSet<Date> = dates.iter().flat_map(around).collect();
+    let Some(first) = days.first() else { return Ok(()) };
+    let subject = |day: &Date| quote(&settings.adoption.subject.replace("{date}", &day.to_string()));
+    let subjects = days.iter().map(subject).collect::<Vec<_>>().join(",");
     let today = client.wire().now().to_zoned(settings.time_zone.clone()).date();
-    let all_rows = date < today.saturating_sub(ARCHIVED_AFTER_DAYS.days());
-    let key_usable = facts.key_use(&settings.key_field).usable;
-    let identity = if key_usable { settings.key_field.as_str() } else { "CallObject" };
-    let statement = |without_identity: &str| {
-        let deleted = if all_rows { " AND IsDeleted = false" } else { "" };
-        let subjects = subjects.join(",");
-        format!(
-            "SELECT Id, WhoId, Description, CreatedDate, {identity} FROM Task WHERE Subject IN ({subjects})\
-             {without_identity}{deleted}"
-        )
-    };
-    let mut best: HashMap<String, ((i64, String), Existing)> = HashMap::new();
+    let all_rows = dates.iter().any(|date| *date < today.saturating_sub(ARCHIVED_AFTER_DAYS.days()));
+    let identity = if facts.key_use(&settings.key_field).usable { settings.key_field.as_str() } else { "CallObject" };
+    let deleted = if all_rows { " AND IsDeleted = false" } else { "" };
+    let open = format!(
+        "SELECT Id, WhoId, Description, CreatedDate, {identity} FROM Task WHERE Subject IN ({subjects}){deleted}"
+    );
     let mut take = |row: TaskRow| {
         let (Some(session_id), None) = (row.session.0.clone(), text_of(&row.other, identity)) else { return };
         let rank = row.rank();
@@ -169,17 +185,16 @@ pub async fn adoptable(
             best.insert(session_id, (rank, row.existing()));
         }
     };
-    let bounded = statement(&format!(" AND {identity} = null"));
+    let bounded = format!("{open} AND {identity} = null");
     let mut result = client.query(&bounded, all_rows, &mut take).await;
     if result.as_ref().is_err_and(|failure| has_code(failure, &["QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED"])) {
         let since = format!("{bounded} AND CreatedDate >= {first}T00:00:00Z");
         result = client.query(&since, all_rows, &mut take).await;
     } else if result.as_ref().is_err_and(|failure| has_code(failure, &["MALFORMED_QUERY", "INVALID_FIELD"])) {
         // Where the field cannot be compared with nothing, the rows are sorted out here.
-        result = client.query(&statement(""), all_rows, &mut take).await;
+        result = client.query(&open, all_rows, &mut take).await;
     }
-    result.map_err(|failure| failure.into_outcome(Effect::Read, None))?;
-    Ok(best.into_iter().map(|(session_id, (_, existing))| (session_id, existing)).collect())
+    result.map_err(|failure| failure.into_outcome(Effect::Read, None))
 }
 
 fn has_code(failure: &Failure, codes: &[&str]) -> bool {

@@ -16,6 +16,7 @@ mod existing;
 mod lead;
 mod login;
 mod login_help;
+mod names;
 mod outcome;
 mod people;
 mod refusal;
@@ -193,12 +194,12 @@ impl Destination for Salesforce {
         compare::stands(&self.facts(), held, &mapped.update)
     }
 
-    async fn adoptable(&self, date: Date) -> Result<HashMap<String, Existing>, Outcome> {
+    async fn adoptable(&self, dates: &[Date]) -> Result<HashMap<String, Existing>, Outcome> {
         if !self.settings.adoption.enabled {
             return Ok(HashMap::new());
         }
         self.prepare().await?;
-        self.noted(existing::adoptable(&self.client, &self.settings, &self.facts(), date).await)
+        self.noted(existing::adoptable(&self.client, &self.settings, &self.facts(), dates).await)
     }
 
     fn adoption_stamp(&self, call: &RedactedCall) -> Record {

@@ -11,6 +11,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 
 use super::config::is_api_name;
 use super::context::{self, Context, Wanted};
+use super::names;
 use crate::destinations::Person;
 use crate::model::{Action, Call, Direction, Insights, Role, Turn};
 use crate::problem::{CONFIG_BAD_VALUE, MAPPING_FAILED, Problem, scrub};
@@ -86,8 +87,31 @@ impl Mapping {
             fields.push(name);
         }
         let mapping = Mapping { environment, fields, wanted };
+        mapping.check_names()?;
         mapping.try_samples()?;
         Ok(mapping)
+    }
+
+    /// A name that no call has would be empty in every record, which nobody would notice.
+    fn check_names(&self) -> Result<(), Problem> {
+        let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
+        for field in &self.fields {
+            let template = self.environment.get_template(field).map_err(|error| bad_template(field, &error))?;
+            let mut used: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+            used.sort();
+            let is_known = |name: &&String| globals.contains(&name.as_str()) || names::is_known(name);
+            if let Some(unknown) = used.iter().find(|name| !is_known(name)) {
+                return Err(Problem::new(
+                    CONFIG_BAD_VALUE,
+                    format!("the mapping of {field} uses `{}`, which no call has", scrub(unknown)),
+                    match names::nearest(unknown) {
+                        Some(near) => format!("Did you mean `{near}`?"),
+                        None => "docs/mapping.md lists the names.".to_owned(),
+                    },
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn try_samples(&self) -> Result<(), Problem> {
@@ -154,7 +178,7 @@ fn is_mistake(source: &str, error: &minijinja::Error) -> bool {
 }
 
 /// A call with every part.
-fn sample() -> Call {
+pub(super) fn sample() -> Call {
     let text = || Some("sample".to_owned());
     let at = jiff::Timestamp::UNIX_EPOCH;
     let mut call = Call::new("sessions", "sample");

@@ -2,6 +2,7 @@
 //!
 //! Invariant: each claimed delivery is settled exactly once, whatever happens to its neighbours.
 
+mod one;
 mod people;
 mod plan;
 mod write;
@@ -15,8 +16,8 @@ use crate::problem::Problem;
 use crate::redact::RedactedCall;
 use crate::store::{Attempt, Change, Claimed, IntentFate, Settlement, StoreError, StoredProblem};
 
-/// Dates whose earlier records are kept in memory.
-const ADOPTABLE_DATES_MAX: usize = 4;
+/// Dates whose earlier records are kept in memory, unless one window has more.
+const ADOPTABLE_DATES_MAX: usize = 60;
 /// Unknown outcomes in a row before a record goes in a smaller batch.
 const UNKNOWN_BEFORE_ISOLATION: u32 = 3;
 /// Tries of a record at a trigger that runs into a limit: the first two are in batches that get smaller.

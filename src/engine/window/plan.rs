@@ -3,20 +3,20 @@
 //! Invariant: nothing leaves this stage to be sent before it is committed what will be sent; what was sent before without a
 //! known outcome is resolved first, unless the destination itself refuses doubles.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::{
-    ADOPTABLE_DATES_MAX, Matched, Planned, address_digest, again, operation_name, sent_of, settlement, to_json,
-};
-use crate::destinations::{Doubles, Existing, Mapped, Match, Operation, Outcome, Person, Record, Write};
+use jiff::civil::Date;
+
+use super::one::matching;
+use super::{ADOPTABLE_DATES_MAX, Matched, Planned, again, settlement, to_json};
+use crate::destinations::{Doubles, Existing, Operation, Outcome};
 use crate::engine::backoff;
-use crate::engine::dispatch::{Dispatcher, Sketch};
+use crate::engine::dispatch::{Adoptable, Dispatcher};
 use crate::engine::evidence::Look;
-use crate::engine::outcome::{Sent, later};
-use crate::model::{CallKey, Digest};
-use crate::problem::{self, Problem};
+use crate::engine::outcome::later;
+use crate::model::CallKey;
 use crate::redact::RedactedCall;
-use crate::store::{Attempt, Change, Claimed, Intent, Matching, PriorIntent, Settlement, StoreError, StoredProblem};
+use crate::store::{Change, Claimed, Intent, StoreError, StoredProblem};
 
 impl Dispatcher<'_> {
     /// Maps everything and finds what exists already; settles what needs no write.
@@ -92,133 +92,32 @@ impl Dispatcher<'_> {
         if !ask.is_empty() {
             found = self.destination.look_up(&ask).await?;
         }
-        for claimed in matched.iter().map(|one| &one.claimed).filter(|claimed| claimed.remote_id.is_none()) {
-            let call = claimed.call.call();
-            let Some(date) = self.destination.call_date(&claimed.call).filter(|_| !found.contains_key(&call.key))
-            else {
-                continue;
-            };
-            if !self.adoptable.contains_key(&date) {
-                if self.adoptable.len() >= ADOPTABLE_DATES_MAX {
-                    self.adoptable.clear();
-                }
-                let left = self.destination.adoptable(date).await?;
-                self.adoptable.insert(date, left);
-            }
-            // Only what does not carry an identity yet: a Task of ours may be another call's whose id reads the same.
-            let left = self.adoptable.get(&date).and_then(|left| left.get(&call.source_id));
-            if let Some(existing) = left.filter(|existing| existing.adopted) {
+        let open = matched.iter().map(|one| &one.claimed).filter(|claimed| claimed.remote_id.is_none());
+        let open: Vec<&RedactedCall> =
+            open.map(|claimed| &claimed.call).filter(|call| !found.contains_key(&call.call().key)).collect();
+        self.read_adoptable(&open).await?;
+        for call in open.iter().map(|call| call.call()) {
+            if let Some(existing) = self.adoptable.records.get(&call.source_id) {
                 found.insert(call.key.clone(), existing.clone());
             }
         }
         Ok(found)
     }
 
-    /// What to do for one delivery: a write, or an end without one.
-    fn plan_one(
-        &mut self,
-        one: Matched,
-        found: Option<&Existing>,
-        mapped: Mapped,
-        looked_at_ms: i64,
-    ) -> Result<Box<Planned>, Box<Settlement>> {
-        let Matched { claimed, decision, person } = one;
-        let digest = Digest::of(to_json(&mapped.create).as_bytes());
-        let remote_id = claimed.remote_id.clone().or_else(|| found.map(|existing| existing.remote_id.clone()));
-        let operation = match &remote_id {
-            Some(remote_id) => Operation::Update { remote_id: remote_id.clone() },
-            None => Operation::Create,
-        };
-        let mut sent = sent_of(&claimed, digest, operation.clone());
-        sent.stamps = claimed.remote_id.is_none() && found.is_some_and(|existing| existing.adopted);
-        let stands = stands_on(&claimed, found, &person);
-        let says_the_same = found
-            .filter(|existing| stands && remote_id.as_ref() == Some(&existing.remote_id))
-            .and_then(|existing| existing.record.as_ref())
-            .is_some_and(|record| self.destination.stands(record, &mapped));
-        if let Some(preview) = self.preview {
-            if says_the_same {
-                self.summary.unchanged += 1;
-                return Err(Box::new(again(&claimed, i64::MAX / 2, None)));
-            }
-            let notes = if sent.stamps { Vec::new() } else { mapped.notes.clone() };
-            let object = mapped.object.clone();
-            let (operation, record) = (operation_name(&sent), self.record(&claimed, &sent, mapped, stands));
-            preview.record(&claimed.call, &decision, Sketch { operation, object, record, notes });
-            return Err(Box::new(again(&claimed, i64::MAX / 2, None)));
+    /// Makes sure that what an earlier script left on the dates of `calls` is known.
+    async fn read_adoptable(&mut self, calls: &[&RedactedCall]) -> Result<(), Outcome> {
+        let dates: BTreeSet<Date> = calls.iter().filter_map(|call| self.destination.call_date(call)).collect();
+        let mut ask: BTreeSet<Date> = dates.difference(&self.adoptable.dates).copied().collect();
+        if self.adoptable.dates.len() + ask.len() > ADOPTABLE_DATES_MAX && !ask.is_empty() {
+            self.adoptable = Adoptable::default();
+            ask = dates;
         }
-        if let (Some(remote_id), None) = (&claimed.remote_id, claimed.intent)
-            && claimed.delivered_digest == Some(digest)
-        {
-            self.summary.unchanged += 1;
-            return Err(Box::new(delivered(&claimed, remote_id, digest)));
-        }
-        if let Some(intent) = claimed.intent {
-            let ours = found.is_some_and(|existing| !existing.adopted) && claimed.remote_id.is_none();
-            if let (true, true, Some(remote_id)) = (ours, intent.digest == digest, &remote_id) {
-                self.summary.delivered += 1;
-                return Err(Box::new(delivered(&claimed, remote_id, digest)));
-            }
-            self.resolve(&claimed, intent, &mut sent, looked_at_ms)?;
-        }
-        if let Some(remote_id) = &remote_id {
-            let settled = match (says_the_same, self.destination.can_update()) {
-                (true, _) => Some("unchanged"),
-                (false, false) if !sent.stamps => Some("not updated"),
-                _ => None,
-            };
-            if let Some(outcome) = settled {
-                self.summary.unchanged += 1;
-                let matching = matching(&claimed, &decision, &person);
-                return Err(Box::new(left_standing(&claimed, remote_id, digest, matching, outcome, looked_at_ms)));
-            }
-        }
-        let object = mapped.object.clone();
-        let record = self.record(&claimed, &sent, mapped, stands);
-        let write = Write { key: claimed.call.call().key.clone(), object, operation, record };
-        Ok(Box::new(Planned { claimed, decision, person, sent, write }))
-    }
-
-    /// What an earlier send of unknown outcome means for this one: waiting until it cannot take effect any more, a dead
-    /// letter where nobody can tell, or nothing.
-    fn resolve(
-        &mut self,
-        claimed: &Claimed,
-        intent: PriorIntent,
-        sent: &mut Sent,
-        looked_at_ms: i64,
-    ) -> Result<(), Box<Settlement>> {
-        let may_still_land = !intent.settled && looked_at_ms < later(intent.at_ms, self.limits.settle);
-        let creates = sent.operation == Operation::Create;
-        if let (true, Doubles::Unseen { resend: false }) = (creates, self.readiness.doubles) {
-            let change = Change::Dead { problem: StoredProblem::from(&nobody_can_tell(claimed)) };
-            self.count_dead(&change);
-            return Err(Box::new(settlement(claimed, change, None)));
-        }
-        let doubles = creates && self.readiness.doubles != Doubles::Refused;
-        let overtakes = !creates && intent.digest != sent.digest;
-        if may_still_land && (doubles || overtakes) {
-            return Err(Box::new(again(claimed, later(intent.at_ms, self.limits.settle), None)));
-        }
-        if doubles {
-            // The look-up is conclusive: the earlier request is over and left nothing. Or it was decided to send again.
-            sent.unresolved = None;
+        if !ask.is_empty() {
+            let dates: Vec<Date> = ask.iter().copied().collect();
+            self.adoptable.records.extend(self.destination.adoptable(&dates).await?);
+            self.adoptable.dates.extend(ask);
         }
         Ok(())
-    }
-
-    /// The fields that go out. `stands`: the record is on its person already, or was until somebody moved it.
-    fn record(&self, claimed: &Claimed, sent: &Sent, mapped: Mapped, stands: bool) -> Record {
-        match (&sent.operation, sent.stamps) {
-            (Operation::Create, _) => mapped.create,
-            (Operation::Update { .. }, true) => self.destination.adoption_stamp(&claimed.call),
-            (Operation::Update { .. }, false) if stands => mapped.update,
-            (Operation::Update { .. }, false) => {
-                let mut record = mapped.update;
-                record.extend(mapped.person);
-                record
-            }
-        }
     }
 
     /// Commits what is about to be sent; whoever lost the lease is left out.
@@ -246,55 +145,4 @@ impl Dispatcher<'_> {
 /// Whether its record was found at the destination, and what it holds was never ours to know.
 fn is_found(claimed: &Claimed) -> bool {
     claimed.remote_id.is_some() && claimed.delivered_digest.is_none()
-}
-
-/// Whether the record is on this person already, or was by our own last delivery: somebody may have moved it since.
-fn stands_on(claimed: &Claimed, found: Option<&Existing>, person: &Person) -> bool {
-    let before = claimed.delivered_person.as_ref().or(found.and_then(|existing| existing.person_id.as_ref()));
-    let is_nobody = person.object.is_empty();
-    is_nobody || (before == Some(&person.id) && claimed.intent.is_none())
-}
-
-fn delivered(one: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
-    let change = Change::Delivered {
-        remote_id: remote_id.to_owned(),
-        revision: one.revision,
-        digest,
-        adopted: false,
-        written: one.delivered_digest != Some(digest),
-        matching: None,
-    };
-    settlement(one, change, None)
-}
-
-fn matching(claimed: &Claimed, decision: &Match, person: &Person) -> Matching {
-    Matching {
-        person: (person.object.clone(), person.id.clone()),
-        matched_by: address_digest(&claimed.call),
-        match_json: to_json(decision),
-    }
-}
-
-fn nobody_can_tell(one: &Claimed) -> Problem {
-    let id = &one.call.call().source_id;
-    Problem::new(
-        problem::OUTCOME_UNKNOWN,
-        format!("session {id} was sent, the answer was lost, and the destination cannot be asked whether it arrived"),
-        format!("look there; if it is missing, run `trunkline retry {id}`"),
-    )
-}
-
-/// The record says already what would be sent, or cannot be changed: it is left as it is, and `why` can tell so.
-fn left_standing(
-    one: &Claimed,
-    remote_id: &str,
-    digest: Digest,
-    matching: Matching,
-    outcome: &'static str,
-    at_ms: i64,
-) -> Settlement {
-    let (remote_id, revision, matching) = (remote_id.to_owned(), one.revision, Some(Box::new(matching)));
-    let change = Change::Delivered { remote_id, revision, digest, adopted: false, written: false, matching };
-    let attempt = Attempt { operation: "look-up", batch_rows: 0, revision, outcome, problem: None, at_ms, took_ms: 0 };
-    settlement(one, change, Some(attempt))
 }

@@ -18,7 +18,7 @@ use super::config::{BucketPlace, Patience};
 use super::{keys, listing};
 use crate::net::Transport;
 use crate::problem::{self, Problem};
-use crate::sources::{FetchError, RawRef};
+use crate::sources::{FetchError, LAYOUT_NAMES_MAX, Layout, RawRef};
 
 /// How long one try may take.
 const TRY_DEADLINE: Duration = Duration::from_secs(30);
@@ -42,6 +42,30 @@ enum Failed {
 impl Bucket {
     pub(super) async fn probe(&self) -> Result<(), Problem> {
         self.page(&self.place.prefix, None, 1).await.map(|_| ())
+    }
+
+    pub(super) async fn layout(&self) -> Result<Layout, Problem> {
+        let prefix = self.place.prefix.as_str();
+        let years = self.page(&format!("{prefix}{}", keys::YEAR), None, 1).await?;
+        if years.has_keys {
+            return Ok(Layout { has_days: true, ..Layout::default() });
+        }
+        let below = self.names(prefix).await?;
+        let parent = prefix.trim_end_matches('/').rfind('/').map_or("", |slash| &prefix[..=slash]);
+        let beside = match below.is_empty() && parent != prefix {
+            // A policy may well allow nothing but the prefix.
+            true => self.names(parent).await.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        Ok(Layout { has_days: false, below, beside })
+    }
+
+    /// Some names right below a prefix.
+    async fn names(&self, prefix: &str) -> Result<Vec<String>, Problem> {
+        let page = self.ask(prefix, None, LAYOUT_NAMES_MAX, "&delimiter=%2F").await?;
+        let names = page.folders.iter().chain(page.files.iter().map(|file| &file.url));
+        let above = format!("s3://{}/{prefix}", self.place.bucket);
+        Ok(names.filter_map(|url| url.strip_prefix(&above)).map(str::to_owned).collect())
     }
 
     /// Everything below `<prefix><folder>`.
@@ -100,7 +124,17 @@ impl Bucket {
     }
 
     async fn page(&self, prefix: &str, token: Option<&str>, files_max: usize) -> Result<listing::Page, Problem> {
-        let mut target = format!("{}/?encoding-type=url&list-type=2&max-keys={files_max}", self.place.base);
+        self.ask(prefix, token, files_max, "").await
+    }
+
+    async fn ask(
+        &self,
+        prefix: &str,
+        token: Option<&str>,
+        files_max: usize,
+        further: &str,
+    ) -> Result<listing::Page, Problem> {
+        let mut target = format!("{}/?encoding-type=url&list-type=2&max-keys={files_max}{further}", self.place.base);
         if !prefix.is_empty() {
             target.push_str(&format!("&prefix={}", keys::query_value(prefix)));
         }

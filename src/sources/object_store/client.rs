@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::{answers, convert, credentials, keys};
 use crate::net::{RESPONSE_BYTES_MAX, Transport};
 use crate::problem::Problem;
-use crate::sources::{Converted, FetchError, ObjectSource, RawRef};
+use crate::sources::{Converted, FetchError, Layout, ObjectSource, RawRef};
 
 /// Session files in a bucket or a folder.
 pub struct ObjectStore {
@@ -70,6 +70,13 @@ impl ObjectSource for ObjectStore {
         match &self.files {
             Files::Folder(folder) => folder.probe().await,
             Files::Bucket(bucket) => bucket.probe().await,
+        }
+    }
+
+    async fn layout(&self) -> Result<Layout, Problem> {
+        match &self.files {
+            Files::Folder(folder) => folder.layout().await,
+            Files::Bucket(bucket) => bucket.layout().await,
         }
     }
 

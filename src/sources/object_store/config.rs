@@ -159,7 +159,10 @@ impl Settings {
         Problem::new(
             problem::CONFIG_BAD_VALUE,
             format!("the source address `{}` {why}", self.address),
-            "Write s3://bucket/prefix/ or file:///folder/.",
+            match self.address.starts_with('/') {
+                true => format!("For a folder write file://{}", self.address),
+                false => "Write s3://bucket/prefix/ or file:///folder/.".to_owned(),
+            },
         )
     }
 }

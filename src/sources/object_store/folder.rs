@@ -13,9 +13,9 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
 
-use super::answers;
+use super::{answers, keys};
 use crate::problem::{self, Problem};
-use crate::sources::{FetchError, RawRef};
+use crate::sources::{FetchError, LAYOUT_NAMES_MAX, Layout, RawRef};
 
 /// How many files one step of a listing reads.
 const STEP_FILES_MAX: usize = 1000;
@@ -38,6 +38,25 @@ impl Folder {
     pub(super) async fn probe(&self) -> Result<(), Problem> {
         let folder = self.clone();
         blocking(move || folder.enter(&folder.root)).await.map(|_| ())
+    }
+
+    pub(super) async fn layout(&self) -> Result<Layout, Problem> {
+        let folder = self.clone();
+        blocking(move || {
+            let mut names: Vec<String> = Vec::new();
+            for entry in folder.enter(&folder.root)?.into_iter().flatten().flatten() {
+                let is_folder = fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if is_folder && name.starts_with(keys::YEAR) {
+                    return Ok(Layout { has_days: true, ..Layout::default() });
+                }
+                names.push(if is_folder { format!("{name}/") } else { name });
+            }
+            names.sort();
+            names.truncate(LAYOUT_NAMES_MAX);
+            Ok(Layout { below: names, ..Layout::default() })
+        })
+        .await
     }
 
     pub(super) fn list(&self, day_folder: &str) -> BoxStream<'_, Result<RawRef, Problem>> {
@@ -64,6 +83,9 @@ impl Folder {
         blocking(move || match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_dir() => Ok(None),
             Ok(metadata) => Ok(Some(raw_ref(&path, &metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_lossy(&path) => {
+                Err(FetchError::File(not_utf8(&path)))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FetchError::File(denied(&path, &error))),
         })
@@ -85,10 +107,14 @@ impl Folder {
     fn read(&self, path: &Path) -> Result<Bytes, Problem> {
         let url = url_of(path);
         let cannot = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound if is_lossy(path) => not_utf8(path),
             io::ErrorKind::NotFound => answers::vanished(&url),
             _ => denied(path, &error),
         };
         let is_link = fs::symlink_metadata(path).map_err(cannot)?.is_symlink();
+        if is_link && matches!(fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            return Err(dangling(path));
+        }
         if is_link || !self.is_inside(path.parent()) {
             let real = fs::canonicalize(path).map_err(cannot)?;
             let root = fs::canonicalize(&self.root).map_err(cannot)?;
@@ -212,6 +238,28 @@ fn leads_out(url: &str) -> Problem {
         problem::OBJECT_DENIED,
         format!("{url} leads out of the source's folder"),
         "Copy what it points at into the folder, or make that folder the source.",
+    )
+}
+
+/// Whether the name was not UTF-8 when it was listed: what a URL cannot hold of it stands there as `\u{fffd}`.
+fn is_lossy(path: &Path) -> bool {
+    path.to_string_lossy().contains('\u{fffd}')
+}
+
+fn not_utf8(path: &Path) -> Problem {
+    Problem::new(
+        problem::OBJECT_DENIED,
+        format!("{} cannot be read: its name is not UTF-8 (what is not stands here as \u{fffd})", path.display()),
+        "Rename the file, in its folder: ls -b shows the name as it is.",
+    )
+}
+
+fn dangling(path: &Path) -> Problem {
+    let target = fs::read_link(path).map_or_else(|_| "a file".to_owned(), |target| target.display().to_string());
+    Problem::new(
+        problem::OBJECT_DENIED,
+        format!("{} is a symbolic link to {target}, which is not there", path.display()),
+        "Put the file where the link points, inside the source's folder, or delete the link.",
     )
 }
 

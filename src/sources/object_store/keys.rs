@@ -11,6 +11,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const PATH: AsciiSet = UNRESERVED.remove(b'/');
 
+/// How the folder of a year begins.
+pub(super) const YEAR: &str = "year=";
+
 /// The folder of one day below the prefix, with its closing slash.
 pub(super) fn day_folder(day: Date) -> String {
     format!("year={:04}/month={:02}/day={:02}/", day.year(), day.month(), day.day())

@@ -18,6 +18,14 @@ struct ListBucketResult {
     next_continuation_token: Option<String>,
     #[serde(default)]
     contents: Vec<Contents>,
+    #[serde(default)]
+    common_prefixes: Vec<CommonPrefix>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CommonPrefix {
+    prefix: String,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +41,10 @@ struct Contents {
 /// One page of files and the token of the next.
 pub(super) struct Page {
     pub files: Vec<RawRef>,
+    /// Only where a delimiter was asked for.
+    pub folders: Vec<String>,
+    /// Whether there was any key, folder markers included.
+    pub has_keys: bool,
     pub next: Option<String>,
 }
 
@@ -45,9 +57,13 @@ pub(super) fn read(bucket: &str, body: &[u8]) -> Result<Page, String> {
     let result: ListBucketResult =
         quick_xml::de::from_str(text).map_err(|error| crate::problem::scrub(&error.to_string()))?;
     let encoded = result.encoding_type.as_deref() == Some("url");
+    let plain = |key: String| if encoded { keys::listed(&key) } else { key };
+    let has_keys = !result.contents.is_empty();
+    let folder = |common: CommonPrefix| format!("s3://{bucket}/{}", plain(common.prefix));
+    let folders = result.common_prefixes.into_iter().map(folder).collect();
     let mut files = Vec::with_capacity(result.contents.len());
     for entry in result.contents {
-        let key = if encoded { keys::listed(&entry.key) } else { entry.key };
+        let key = plain(entry.key);
         if key.ends_with('/') && entry.size == 0 {
             continue;
         }
@@ -63,7 +79,7 @@ pub(super) fn read(bucket: &str, body: &[u8]) -> Result<Page, String> {
     if result.is_truncated && next.is_none() {
         return Err("it says that more follows, but not where".to_owned());
     }
-    Ok(Page { files, next })
+    Ok(Page { files, folders, has_keys, next })
 }
 
 #[cfg(test)]

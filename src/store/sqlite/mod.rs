@@ -6,8 +6,12 @@
 mod delivery;
 mod intake;
 mod owners;
+mod quarantine;
 mod read;
+mod reader;
+mod report;
 mod schema;
+mod shown;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +22,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 use owners::Owner;
+use reader::Reading;
 use writer::Writer;
 
 /// How long a statement waits for another process's transaction.
@@ -41,6 +46,13 @@ pub struct SqliteStore {
 struct Shared {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
+    reading: Reading,
+    /// What only a store that was opened to write has.
+    writing: Option<Writing>,
+}
+
+/// The writer is dropped before the lock.
+struct Writing {
     writer: Writer,
     owner: Owner,
 }
@@ -52,16 +64,20 @@ impl SqliteStore {
         gate(rusqlite::version(), rusqlite::version_number())?;
         make_private(path)?;
         // Locks are files beside the ledger: two names of one ledger must lead to the same ones.
-        let path = path.canonicalize().map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))?;
-        let mut connection = connect(&path, false)?;
-        schema::migrate(&mut connection)?;
-        let owner = Owner::register(&path, owner_id)?;
+        let path = &canonical(path)?;
+        let mut connection = connect_to_write(path).map_err(|error| at(path, error))?;
+        schema::migrate(&mut connection).map_err(|error| at(path, error))?;
+        let owner = Owner::register(path, owner_id)?;
         connection
             .execute("INSERT INTO owner (id, started_at) VALUES (?1, ?2)", (owner_id, now_ms))
             .map_err(StoreError::from)?;
         let writer = Writer::start(connection)?;
-        let shared = Shared { path, readers: Mutex::new(Vec::new()), writer, owner };
-        Ok(SqliteStore { shared: Arc::new(shared) })
+        Ok(SqliteStore::new(path, Reading::BesideWriter, Some(Writing { writer, owner })))
+    }
+
+    fn new(path: &Path, reading: Reading, writing: Option<Writing>) -> SqliteStore {
+        let shared = Shared { path: path.to_owned(), readers: Mutex::new(Vec::new()), reading, writing };
+        SqliteStore { shared: Arc::new(shared) }
     }
 
     /// Copies the store at `from`, as last committed, to a new file.
@@ -80,7 +96,10 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.shared.writer.run(job).await
+        match &self.shared.writing {
+            Some(writing) => writing.writer.run(job).await,
+            None => Err(StoreError::Unusable(format!("{} was opened only to be read", self.path().display()))),
+        }
     }
 
     /// Runs `job` on a read connection, off the reactor.
@@ -94,7 +113,7 @@ impl SqliteStore {
             let idle = shared.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
             let connection = match idle {
                 Some(connection) => connection,
-                None => connect(&shared.path, true)?,
+                None => shared.reading.connect(&shared.path)?,
             };
             let result = job(&connection);
             let mut readers = shared.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -109,7 +128,7 @@ impl SqliteStore {
     }
 
     fn owner_id(&self) -> &str {
-        self.shared.owner.id()
+        self.shared.writing.as_ref().map_or("", |writing| writing.owner.id())
     }
 
     /// Where the store stands.
@@ -118,24 +137,32 @@ impl SqliteStore {
     }
 }
 
-fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
-    let flags = if read_only {
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
-    } else {
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
-    };
+fn connect_to_write(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
-    if !read_only {
-        connection.pragma_update(None, "page_size", 8192)?;
-        patiently(|| connection.pragma_update(None, "journal_mode", "WAL"))?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", "ON")?;
-        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
-        connection.pragma_update(None, "cache_size", -CACHE_KB)?;
-    }
+    connection.pragma_update(None, "page_size", 8192)?;
+    patiently(|| connection.pragma_update(None, "journal_mode", "WAL"))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KB)?;
     Ok(connection)
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, StoreError> {
+    path.canonicalize().map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))
+}
+
+/// The same error with the file that it is about.
+fn at(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unusable(cause) if cause.contains(&*path.to_string_lossy()) => StoreError::Unusable(cause),
+        StoreError::Unusable(cause) => StoreError::Unusable(format!("{}: {cause}", path.display())),
+        StoreError::Damaged { cause, .. } => StoreError::Damaged { place: path.display().to_string(), cause },
+        other => other,
+    }
 }
 
 /// Turning a new file to WAL needs it alone, and SQLite does not wait for that by itself: of two processes that start at

@@ -56,6 +56,14 @@ pub fn is_alive(store: &Path, id: &str) -> Result<bool, StoreError> {
     }
 }
 
+/// Whether the process that registered as `id` is certainly gone. Only looks: what stands there stays.
+pub fn is_gone(store: &Path, id: &str) -> bool {
+    match File::open(lock_path(store, id)) {
+        Ok(file) => file.try_lock_shared().is_ok(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
 fn open(path: &Path) -> Result<File, StoreError> {
     OpenOptions::new()
         .create(true)
@@ -81,8 +89,12 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let store = folder.path().join("calls.db");
         let owner = Owner::register(&store, "a1")?;
-        assert!(is_alive(&store, "a1")?);
+        assert!(is_alive(&store, "a1")? && !is_gone(&store, "a1"));
         drop(owner);
+        assert!(is_gone(&store, "a1"));
+        std::fs::write(lock_path(&store, "killed"), "")?;
+        assert!(is_gone(&store, "killed"));
+        assert!(lock_path(&store, "killed").exists(), "who only looks leaves the lock file");
         assert!(!is_alive(&store, "a1")?);
         assert!(!is_alive(&store, "never-was")?);
         Ok(())

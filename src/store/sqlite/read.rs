@@ -1,25 +1,17 @@
-//! Listings, the account of one call, and the figures of a day: reads only.
-
-use std::collections::BTreeMap;
+//! Listings and the account of one call: reads only.
 
 use async_trait::async_trait;
 use jiff::civil::Date;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-use super::SqliteStore;
+use super::shown::{self, Shown};
+use super::{SqliteStore, report};
 use crate::model::{CallKey, Digest, Revision};
 use crate::store::{
     AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, RawFilter, RawRow, ReadStore,
     RevisionRow, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
 };
-
-/// A delivery's state as people see it: due rows are told apart by why they wait. While a hold lasts, its reason stands
-/// before whatever the delivery met earlier.
-const STATE: &str = "CASE WHEN d.state <> 'due' THEN d.state
-    WHEN h.destination IS NOT NULL THEN 'held'
-    WHEN d.intent_at IS NOT NULL THEN 'unknown'
-    ELSE 'due' END";
 
 #[async_trait]
 impl ReadStore for SqliteStore {
@@ -68,15 +60,18 @@ impl ReadStore for SqliteStore {
     }
 
     async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRow>, StoreError> {
-        let filter = filter.clone();
+        let (filter, path) = (filter.clone(), self.path().to_owned());
         self.read(move |connection| {
-            let mut sql = Sql::new(
+            let Shown { state, hold, .. } = Shown::now(connection, &path)?;
+            let mut sql = Sql::new(&format!(
                 "SELECT c.call_key, c.source_id, c.day, c.started_at, c.revision,
-                   (SELECT group_concat(destination || ' ' || state, char(10)) FROM delivery d WHERE d.call_key = c.call_key)
-                 FROM call c",
-            );
+                   (SELECT group_concat(d.destination || ' ' || {state}, char(10)) FROM delivery d {hold}
+                    WHERE d.call_key = c.call_key)
+                 FROM call c"
+            ));
             sql.days("c.day", filter.days);
-            sql.tail("ORDER BY c.started_at DESC, c.call_key", Some(filter.limit));
+            // Those without a date first: at the end a limit would hide them.
+            sql.tail("ORDER BY c.started_at IS NOT NULL, c.started_at DESC, c.call_key", Some(filter.limit));
             sql.rows(connection, |row| {
                 let deliveries: Option<String> = row.get(5)?;
                 Ok(CallRow {
@@ -98,14 +93,15 @@ impl ReadStore for SqliteStore {
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRow>, StoreError> {
-        let filter = filter.clone();
+        let (filter, path) = (filter.clone(), self.path().to_owned());
         self.read(move |connection| {
+            let Shown { state, hold, former } = Shown::now(connection, &path)?;
             let mut sql = Sql::new(&format!(
-                "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {STATE} AS shown, d.desired_revision,
+                "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {state} AS shown, d.desired_revision,
                    d.delivered_revision, d.remote_id, d.person_object, d.person_id, d.writes, d.adopted, d.attempts,
-                   coalesce(h.code, d.code) AS reason, coalesce(h.what, d.what), coalesce(h.help, d.help), d.next_at,
-                   d.intent_at, d.delivered_at, d.match_json, d.record_json
-                 FROM delivery d JOIN call c USING (call_key) LEFT JOIN hold h ON h.destination = d.destination AND d.state = 'due'"
+                   coalesce(h.code, d.code, {former}) AS reason, coalesce(h.what, d.what), coalesce(h.help, d.help),
+                   d.next_at, d.intent_at, d.delivered_at, d.match_json, d.record_json
+                 FROM delivery d JOIN call c USING (call_key) {hold}"
             ));
             sql.among("d.destination", filter.destination.as_slice());
             sql.among("shown", &filter.states);
@@ -200,11 +196,11 @@ impl ReadStore for SqliteStore {
     }
 
     async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError> {
-        let destination = destination.to_owned();
+        let (destination, path) = (destination.to_owned(), self.path().to_owned());
         self.read(move |connection| {
+            let Shown { state, hold, .. } = Shown::now(connection, &path)?;
             let sql = format!(
-                "SELECT {STATE} AS shown, d.code, count(*) FROM delivery d
-                 LEFT JOIN hold h ON h.destination = d.destination AND d.state = 'due'
+                "SELECT {state} AS shown, d.code, count(*) FROM delivery d {hold}
                  WHERE d.destination = ?1 GROUP BY 1, 2 ORDER BY 1, 2"
             );
             let rows = connection
@@ -219,67 +215,13 @@ impl ReadStore for SqliteStore {
     }
 
     async fn report(&self, from: Date, to: Date) -> Result<Vec<DayFigures>, StoreError> {
-        self.read(move |connection| report(connection, from, to)).await
+        let path = self.path().to_owned();
+        self.read(move |connection| report::figures(connection, &path, from, to)).await
     }
-}
-
-fn report(connection: &Connection, from: Date, to: Date) -> Result<Vec<DayFigures>, StoreError> {
-    let mut days: BTreeMap<String, DayFigures> = BTreeMap::new();
-    let mut day = from;
-    while day <= to {
-        days.insert(day.to_string(), DayFigures { day: day.to_string(), ..DayFigures::default() });
-        day = day.tomorrow().map_err(|error| StoreError::Unusable(error.to_string()))?;
-    }
-    let range = (from.to_string(), to.to_string());
-    let mut statement = connection.prepare_cached(
-        "SELECT c.day, d.state, d.code, count(*), sum(d.writes > 1), sum(d.adopted),
-           sum(d.person_id IS NOT NULL)
-         FROM call c JOIN delivery d USING (call_key) WHERE c.day BETWEEN ?1 AND ?2 GROUP BY 1, 2, 3",
-    )?;
-    let mut matched: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    let mut rows = statement.query((&range.0, &range.1))?;
-    while let Some(row) = rows.next()? {
-        let (day, state, code): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let (count, updated, adopted, with_person): (u64, u64, u64, u64) =
-            (row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?);
-        let Some(figures) = days.get_mut(&day) else { continue };
-        figures.calls += count;
-        let code = code.unwrap_or_default();
-        let asked = matched.entry(day).or_default();
-        if state != "skipped" || code != crate::problem::NO_EMAIL.0 {
-            asked.0 += count;
-            asked.1 += with_person;
-        }
-        match state.as_str() {
-            "delivered" => {
-                figures.delivered += count;
-                figures.updated += updated;
-                figures.adopted += adopted;
-            }
-            "skipped" => *figures.skipped.entry(code).or_default() += count,
-            "dead" => *figures.dead.entry(code).or_default() += count,
-            _ => figures.waiting += count,
-        }
-    }
-    for (day, (asked, found)) in matched {
-        if let Some(figures) = days.get_mut(&day).filter(|_| asked > 0) {
-            figures.match_rate = Some(found as f64 / asked as f64);
-        }
-    }
-    let mut statement = connection.prepare_cached(
-        "SELECT day, count(*) FROM raw WHERE state = 'quarantined' AND day BETWEEN ?1 AND ?2 GROUP BY 1",
-    )?;
-    let mut rows = statement.query((&range.0, &range.1))?;
-    while let Some(row) = rows.next()? {
-        if let Some(figures) = days.get_mut(&row.get::<_, String>(0)?) {
-            figures.quarantined = row.get(1)?;
-        }
-    }
-    Ok(days.into_values().collect())
 }
 
 fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
-    Ok(DeliveryRow {
+    let mut shown = DeliveryRow {
         id: row.get(0)?,
         call_key: row.get(1)?,
         source_id: row.get(2)?,
@@ -300,7 +242,9 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         delivered_at_ms: row.get(19)?,
         match_json: row.get(20)?,
         record_json: row.get(21)?,
-    })
+    };
+    shown::explain_former(&mut shown);
+    Ok(shown)
 }
 
 fn raw_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {

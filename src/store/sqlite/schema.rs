@@ -10,11 +10,16 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/0002_origins_and_people.sql"),
 ];
 
+/// The newest step.
+pub fn known() -> u32 {
+    u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
+}
+
 /// Brings the database up to the newest step. Two processes may try at once: the second finds nothing to do.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: u32 = transaction.query_row("PRAGMA user_version", (), |row| row.get(0))?;
-    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    let known = known();
     if found > known {
         return Err(StoreError::Newer { found, known });
     }

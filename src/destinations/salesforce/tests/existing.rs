@@ -99,7 +99,7 @@ async fn tasks_of_the_earlier_script_are_found_by_subject_and_their_session_line
             ]),
         )
     });
-    let found = destination(&net).adoptable("2026-11-19".parse().unwrap()).await.unwrap();
+    let found = destination(&net).adoptable(&["2026-11-19".parse().unwrap()]).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(
         found["rm_1"],
@@ -117,7 +117,7 @@ async fn tasks_that_carry_an_identity_are_not_read_again_with_their_texts() {
             }
             if seen.path().ends_with("/describe") { reply(200, describe) } else { None }
         });
-        destination(&net).adoptable("2026-11-19".parse().unwrap()).await.unwrap();
+        destination(&net).adoptable(&["2026-11-19".parse().unwrap()]).await.unwrap();
         let seen = &net.seen("/query")[0];
         assert!(seen.path().ends_with("/query"));
         let expected = format!(
@@ -139,7 +139,7 @@ async fn a_query_that_times_out_is_narrowed_once() {
             if query.contains("CreatedDate >=") { None } else { reply(400, refused) }
         });
         let destination = destination(&net);
-        assert!(destination.adoptable("2025-10-29".parse().unwrap()).await.unwrap().is_empty());
+        assert!(destination.adoptable(&["2025-10-29".parse().unwrap()]).await.unwrap().is_empty());
         let seen = net.seen("/query");
         assert_eq!(seen.len(), 2);
         assert!(seen[1].path().ends_with("/queryAll"), "older than 300 days");
@@ -152,7 +152,7 @@ async fn a_query_that_times_out_is_narrowed_once() {
 async fn without_adoption_nothing_is_asked() {
     let net = Net::new(|_| None);
     let destination = destination_with(&net, |settings| settings.adoption.enabled = false);
-    assert!(destination.adoptable("2026-11-19".parse().unwrap()).await.unwrap().is_empty());
+    assert!(destination.adoptable(&["2026-11-19".parse().unwrap()]).await.unwrap().is_empty());
     assert!(net.seen("/").is_empty());
 }
 

@@ -266,13 +266,13 @@ async fn tasks_of_the_earlier_script_are_adopted_and_then_ours_also_when_archive
     let ancient = old("2025-10-29", "rm_2");
     old("2026-11-10", "rm_3");
     world.org.archive();
-    let found = destination.adoptable("2026-11-19".parse().unwrap()).await.unwrap();
+    let found = destination.adoptable(&["2026-11-19".parse().unwrap()]).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(
         found["rm_1"],
         Existing { remote_id: recent, adopted: true, person_id: Some(person.id.clone()), record: None }
     );
-    let found = destination.adoptable("2025-10-29".parse().unwrap()).await.unwrap();
+    let found = destination.adoptable(&["2025-10-29".parse().unwrap()]).await.unwrap();
     assert_eq!(found["rm_2"].remote_id, ancient);
 
     let call = call("rm_2", "ada@example.com");
@@ -282,7 +282,7 @@ async fn tasks_of_the_earlier_script_are_adopted_and_then_ours_also_when_archive
         ..write_of(&destination, &call, &person)
     };
     delivered(&destination.write(&[stamp]).await[0]);
-    let found = destination.adoptable("2025-10-29".parse().unwrap()).await.unwrap();
+    let found = destination.adoptable(&["2025-10-29".parse().unwrap()]).await.unwrap();
     assert!(found.is_empty(), "it carries our key now");
 }
 

@@ -170,7 +170,7 @@ fn overrides_change_add_and_remove_fields() {
         ("Outcome__c", "{{ call.insights.other.outcome }}"),
         ("Score__c", "{{ call.extra.score.total }}"),
         ("First__c", "{{ call.turns[0].text }}"),
-        ("Nothing__c", "{{ call.nope.nope }}"),
+        ("Nothing__c", "{{ call.insights.other.nope.nope }}"),
         ("WhatId", "006A"),
     ];
     let mut call = full_call();

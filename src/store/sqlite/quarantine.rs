@@ -1,0 +1,23 @@
+//! What a person says about files that could not be understood.
+
+use async_trait::async_trait;
+
+use super::SqliteStore;
+use crate::store::{QuarantineStore, StoreError};
+
+#[async_trait]
+impl QuarantineStore for SqliteStore {
+    async fn dismiss(&self, urls: &[String]) -> Result<usize, StoreError> {
+        let urls = urls.to_vec();
+        self.write(move |connection| {
+            let mut statement =
+                connection.prepare_cached("UPDATE raw SET state = 'gone' WHERE url = ?1 AND state = 'quarantined'")?;
+            let mut dismissed = 0;
+            for url in &urls {
+                dismissed += statement.execute([url])?;
+            }
+            Ok(dismissed)
+        })
+        .await
+    }
+}

@@ -1,0 +1,90 @@
+//! The figures of each day.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::civil::Date;
+use rusqlite::Connection;
+
+use super::shown::Shown;
+use crate::problem::NO_EMAIL;
+use crate::store::{DayFigures, StoreError};
+
+/// By day; what has no date is under `None`.
+type Days = BTreeMap<Option<String>, DayFigures>;
+
+/// The days from `from` to `to`, newest last, and behind them the calls of the whole ledger that have no date.
+pub(super) fn figures(
+    connection: &Connection,
+    path: &Path,
+    from: Date,
+    to: Date,
+) -> Result<Vec<DayFigures>, StoreError> {
+    let mut days = Days::from([(None, DayFigures::default())]);
+    let mut day = from;
+    while day <= to {
+        let name = Some(day.to_string());
+        days.insert(name.clone(), DayFigures { day: name, ..DayFigures::default() });
+        day = day.tomorrow().map_err(|error| StoreError::Unusable(error.to_string()))?;
+    }
+    let range = (from.to_string(), to.to_string());
+    count_calls(connection, path, &range, &mut days)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT day, count(*) FROM raw WHERE state = 'quarantined' AND day BETWEEN ?1 AND ?2 GROUP BY 1",
+    )?;
+    let mut rows = statement.query((&range.0, &range.1))?;
+    while let Some(row) = rows.next()? {
+        if let Some(figures) = days.get_mut(&row.get::<_, Option<String>>(0)?) {
+            figures.quarantined = row.get(1)?;
+        }
+    }
+    let undated = days.remove(&None).filter(|figures| figures.calls > 0);
+    Ok(days.into_values().chain(undated).collect())
+}
+
+fn count_calls(
+    connection: &Connection,
+    path: &Path,
+    range: &(String, String),
+    days: &mut Days,
+) -> Result<(), StoreError> {
+    let Shown { former, .. } = Shown::now(connection, path)?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT c.day, d.state, d.code, count(*), sum(d.writes > 1), sum(d.adopted),
+           sum(d.person_id IS NOT NULL), sum(({former}) IS NOT NULL)
+         FROM call c JOIN delivery d USING (call_key)
+         WHERE c.day BETWEEN ?1 AND ?2 OR c.day IS NULL GROUP BY 1, 2, 3"
+    ))?;
+    let mut matched: BTreeMap<Option<String>, (u64, u64)> = BTreeMap::new();
+    let mut rows = statement.query((&range.0, &range.1))?;
+    while let Some(row) = rows.next()? {
+        let (day, state, code): (Option<String>, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (count, updated, adopted, with_person): (u64, u64, u64, u64) =
+            (row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?);
+        let Some(figures) = days.get_mut(&day) else { continue };
+        figures.calls += count;
+        figures.former_person += row.get::<_, u64>(7)?;
+        let code = code.unwrap_or_default();
+        let asked = matched.entry(day).or_default();
+        if state != "skipped" || code != NO_EMAIL.0 {
+            asked.0 += count;
+            asked.1 += with_person;
+        }
+        match state.as_str() {
+            "delivered" => {
+                figures.delivered += count;
+                figures.updated += updated;
+                figures.adopted += adopted;
+            }
+            "skipped" => *figures.skipped.entry(code).or_default() += count,
+            "dead" => *figures.dead.entry(code).or_default() += count,
+            _ => figures.waiting += count,
+        }
+    }
+    for (day, (asked, found)) in matched {
+        if let Some(figures) = days.get_mut(&day).filter(|_| asked > 0) {
+            figures.match_rate = Some(found as f64 / asked as f64);
+        }
+    }
+    Ok(())
+}
