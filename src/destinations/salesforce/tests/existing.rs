@@ -143,7 +143,12 @@ async fn a_query_that_times_out_is_narrowed_once() {
         let seen = net.seen("/query");
         assert_eq!(seen.len(), 2);
         assert!(seen[1].path().ends_with("/queryAll"), "older than 300 days");
-        assert!(seen[1].query().unwrap().ends_with(" AND IsDeleted = false AND CreatedDate >= 2025-10-28T00:00:00Z"));
+        assert!(
+            seen[1]
+                .query()
+                .unwrap()
+                .ends_with(" AND IsDeleted = false AND Call_Key__c = null AND CreatedDate >= 2025-10-28T00:00:00Z")
+        );
         assert!(!seen.iter().any(|one| one.query().unwrap().contains("WHERE Description")));
     }
 }
