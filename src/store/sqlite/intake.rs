@@ -11,11 +11,9 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
 use super::SqliteStore;
+use super::merge::{Body, Merged, merge};
 use crate::model::RawRef;
-use crate::store::{
-    EncodedCall, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem, decode_call,
-    encode_call,
-};
+use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem};
 
 #[async_trait]
 impl IntakeStore for SqliteStore {
@@ -130,38 +128,21 @@ impl Context<'_> {
         if known.digest == new.encoded.digest.0 && known.evidence_at >= evidence_at {
             return Ok(IntakeResult::NothingNew);
         }
-        let (head, tail): (Vec<u8>, Vec<u8>) = self
-            .connection
-            .prepare_cached("SELECT head, tail FROM call_body WHERE call_key = ?1")?
-            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let old = match decode_call(key, &head, Some(&tail)) {
-            Ok(old) => Some(old.into_call()),
-            // What is kept is damaged: the new evidence takes its place.
-            Err(StoreError::Damaged { .. }) => None,
-            Err(error) => return Err(error),
-        };
         // A file that was replaced within its clock's second is newer; of two files of one second the digest decides, so
         // that the order of arrival does not.
         let replaces = item.raw.url == known.evidence_url;
         let newer = evidence_at > known.evidence_at
             || (evidence_at == known.evidence_at && (replaces || new.raw_digest.0[..] >= known.evidence_raw[..]));
-        let fresh = decode_call(key, &new.encoded.head, Some(&new.encoded.tail))?.into_call();
-        let merged = match old {
-            Some(old) if newer => fresh.over(old),
-            Some(old) => old.over(fresh),
-            None => fresh,
-        };
-        let day = merged.date_in(self.zone);
-        let started_at = merged.started_at.map(|at| at.as_millisecond());
-        let encoded = encode_call(crate::redact::redact(merged))?;
-        let changed = encoded.digest.0[..] != known.digest[..];
+        let Merged { started_at, day, body } = merge(self.connection, new, newer, self.zone)?;
+        let started_at = started_at.map(|at| at.as_millisecond());
+        let changed = body.digest.0[..] != known.digest[..];
         let evidence = if newer {
             (evidence_at, new.raw_digest.0.to_vec(), item.raw.url.clone())
         } else {
             (known.evidence_at, known.evidence_raw, known.evidence_url)
         };
         let revision = known.revision + u32::from(changed);
-        self.update_call(key, revision, started_at, day, &evidence, &encoded)?;
+        self.update_call(key, revision, started_at, day, &evidence, &body)?;
         if !changed {
             return Ok(IntakeResult::NothingNew);
         }
@@ -211,12 +192,13 @@ impl Context<'_> {
                 item.raw.url,
                 self.now_ms,
             ])?;
+        let body = Body::from(&new.encoded);
         self.connection
             .prepare_cached(
                 "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(body_params(key, &new.encoded))?;
-        self.put_large_tail(key, &new.encoded)?;
+            .execute(body_params(key, &body))?;
+        self.put_large_tail(key, &body)?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
             self.put_delivery(key, destination, 1, started_at)?;
@@ -231,7 +213,7 @@ impl Context<'_> {
         started_at: Option<i64>,
         day: Option<jiff::civil::Date>,
         evidence: &(i64, Vec<u8>, String),
-        encoded: &EncodedCall,
+        body: &Body<'_>,
     ) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
@@ -243,7 +225,7 @@ impl Context<'_> {
                 revision,
                 started_at,
                 day.map(|day| day.to_string()),
-                encoded.digest.0,
+                body.digest.0,
                 evidence.0,
                 evidence.1,
                 evidence.2,
@@ -253,13 +235,13 @@ impl Context<'_> {
             .prepare_cached(
                 "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
             )?
-            .execute(body_params(key, encoded))?;
-        self.put_large_tail(key, encoded)
+            .execute(body_params(key, body))?;
+        self.put_large_tail(key, body)
     }
 
     /// Fills the room that [`body_params`] left for a large tail.
-    fn put_large_tail(&self, key: &str, encoded: &EncodedCall) -> Result<(), StoreError> {
-        if !is_large(&encoded.tail) {
+    fn put_large_tail(&self, key: &str, body: &Body<'_>) -> Result<(), StoreError> {
+        if !is_large(&body.tail) {
             return Ok(());
         }
         let row: i64 = self
@@ -267,7 +249,7 @@ impl Context<'_> {
             .prepare_cached("SELECT rowid FROM call_body WHERE call_key = ?1")?
             .query_row([key], |row| row.get(0))?;
         let mut place = self.connection.blob_open(MAIN_DB, "call_body", "tail", row, false)?;
-        place.write_all(&encoded.tail).map_err(|error| StoreError::Unusable(error.to_string()))?;
+        place.write_all(&body.tail).map_err(|error| StoreError::Unusable(error.to_string()))?;
         Ok(place.close()?)
     }
 
@@ -313,8 +295,8 @@ fn is_large(tail: &[u8]) -> bool {
     tail.len() > BOUND_BYTES_MAX
 }
 
-fn body_params<'a>(key: &'a str, encoded: &'a EncodedCall) -> (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>) {
-    let tail = &encoded.tail;
-    let bound = if is_large(tail) { ToSqlOutput::ZeroBlob(tail.len() as u64) } else { ToSqlOutput::from(&tail[..]) };
-    (key, encoded.head_bytes, encoded.tail_bytes, &encoded.head, bound)
+fn body_params<'a>(key: &'a str, body: &'a Body<'_>) -> (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>) {
+    let tail = &body.tail[..];
+    let bound = if is_large(tail) { ToSqlOutput::ZeroBlob(tail.len() as u64) } else { ToSqlOutput::from(tail) };
+    (key, body.head_bytes, body.tail_bytes, &body.head, bound)
 }
