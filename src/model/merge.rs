@@ -27,7 +27,7 @@ impl Origin {
 
     /// Whether a value of this file goes before one of `other`. A file that was replaced within its clock's second is
     /// newer; of two files of one second the digest decides, so that the order of arrival does not.
-    fn replaces(&self, other: &Origin) -> bool {
+    pub fn replaces(&self, other: &Origin) -> bool {
         let same_time = self.at_ms == other.at_ms;
         self.at_ms > other.at_ms || (same_time && (self.url == other.url || self.digest >= other.digest))
     }

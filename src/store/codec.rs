@@ -19,7 +19,7 @@ use crate::redact::RedactedCall;
 /// Fast, and half the size of what a file has as gzip.
 const LEVEL: i32 = 1;
 /// Largest piece that is read back, in bytes of JSON; intake's own limit is the smaller one.
-const JSON_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(super) const JSON_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// A larger tail is encoded as it is written, not as a whole.
 const PIECE_BYTES_MAX: usize = 1024 * 1024;
@@ -61,6 +61,14 @@ pub fn encode_call(call: RedactedCall) -> Result<EncodedCall, StoreError> {
     let head = compress(&head).map_err(|error| unusable(error.to_string()))?;
     let tail = compress(&tail).map_err(|error| unusable(error.to_string()))?;
     Ok(EncodedCall { head, tail, head_bytes, tail_bytes, digest })
+}
+
+/// A head's JSON, and the same as it is stored.
+pub(super) fn encode_head(call: &RedactedCall) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    let unusable = |cause: String| StoreError::Unusable(format!("a call cannot be encoded: {cause}"));
+    let json = serde_json::to_vec(call).map_err(|error| unusable(error.to_string()))?;
+    let head = compress(&json).map_err(|error| unusable(error.to_string()))?;
+    Ok((json, head))
 }
 
 impl Tail {

@@ -6,6 +6,7 @@
 
 mod codec;
 pub mod sqlite;
+mod tail;
 mod types;
 
 use async_trait::async_trait;

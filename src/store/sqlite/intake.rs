@@ -3,7 +3,6 @@
 //! Invariant: whatever the order in which the evidence of a call arrives, and however often, the call ends up the same;
 //! a revision is counted only when the content changes.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use async_trait::async_trait;
@@ -12,11 +11,9 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
 use super::SqliteStore;
-use crate::model::{Origin, Origins, RawRef, merge};
-use crate::store::{
-    EncodedCall, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem, decode_call,
-    encode_call,
-};
+use super::merge::{Body, Merged, encode_origins, merge};
+use crate::model::{Origin, Origins, RawRef};
+use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem};
 
 #[async_trait]
 impl IntakeStore for SqliteStore {
@@ -69,6 +66,8 @@ struct Known {
     digest: Vec<u8>,
     /// The newest file.
     newest: Origin,
+    /// As stored: where the values are from that are not from there.
+    older: Option<String>,
 }
 
 impl Context<'_> {
@@ -127,28 +126,15 @@ impl Context<'_> {
             return Ok(IntakeResult::NewCall);
         };
         let origin = Origin::new(item.raw.modified_at.as_millisecond(), new.raw_digest, &item.raw.url);
-        let (head, tail, older): (Vec<u8>, Vec<u8>, Option<String>) = self
-            .connection
-            .prepare_cached("SELECT head, tail, origins FROM call_body WHERE call_key = ?1")?
-            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        if known.digest == new.encoded.digest.0 && known.newest.at_ms >= origin.at_ms && older.is_none() {
+        if known.digest == new.encoded.digest.0 && known.newest.at_ms >= origin.at_ms && known.older.is_none() {
             return Ok(IntakeResult::NothingNew);
         }
-        let fresh = decode_call(key, &new.encoded.head, Some(&new.encoded.tail))?.into_call();
-        let kept =
-            decode_call(key, &head, Some(&tail)).and_then(|old| Ok((old, decode_origins(key, older.as_deref())?)));
-        let (merged, origins) = match kept {
-            Ok((old, older)) => merge(old.into_call(), Origins { newest: known.newest, older }, fresh, origin),
-            // What is kept is damaged: the new evidence takes its place.
-            Err(StoreError::Damaged { .. }) => (fresh, Origins::one(origin)),
-            Err(error) => return Err(error),
-        };
-        let day = merged.date_in(self.zone);
-        let started_at = merged.started_at.map(|at| at.as_millisecond());
-        let encoded = encode_call(crate::redact::redact(merged))?;
-        let changed = encoded.digest.0[..] != known.digest[..];
+        let Merged { started_at, day, body, origins } =
+            merge(self.connection, new, known.newest, known.older.as_deref(), origin, self.zone)?;
+        let started_at = started_at.map(|at| at.as_millisecond());
+        let changed = body.digest.0[..] != known.digest[..];
         let revision = known.revision + u32::from(changed);
-        self.update_call(key, revision, started_at, day, &origins, &encoded)?;
+        self.update_call(key, revision, started_at, day, &origins, &body)?;
         if !changed {
             return Ok(IntakeResult::NothingNew);
         }
@@ -161,7 +147,7 @@ impl Context<'_> {
 
     fn known_call(&self, key: &str) -> Result<Option<Known>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT revision, digest, evidence_at, evidence_raw, evidence_url FROM call WHERE call_key = ?1",
+            "SELECT revision, digest, evidence_at, evidence_raw, evidence_url, origins FROM call WHERE call_key = ?1",
         )?;
         let known = statement
             .query_row([key], |row| {
@@ -169,6 +155,7 @@ impl Context<'_> {
                     revision: row.get(0)?,
                     digest: row.get(1)?,
                     newest: Origin { at_ms: row.get(2)?, digest: row.get(3)?, url: row.get(4)? },
+                    older: row.get(5)?,
                 })
             })
             .optional()?;
@@ -196,12 +183,13 @@ impl Context<'_> {
                 item.raw.url,
                 self.now_ms,
             ])?;
+        let body = Body::from(&new.encoded);
         self.connection
             .prepare_cached(
                 "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(body_params(key, &new.encoded))?;
-        self.put_large_tail(key, &new.encoded)?;
+            .execute(body_params(key, &body))?;
+        self.put_large_tail(key, &body)?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
             self.put_delivery(key, destination, 1, started_at)?;
@@ -216,38 +204,36 @@ impl Context<'_> {
         started_at: Option<i64>,
         day: Option<jiff::civil::Date>,
         origins: &Origins,
-        encoded: &EncodedCall,
+        body: &Body<'_>,
     ) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
                 "UPDATE call SET revision = ?2, started_at = ?3, day = coalesce(?4, day), digest = ?5, evidence_at = ?6,
-                   evidence_raw = ?7, evidence_url = ?8, changed_at = ?9 WHERE call_key = ?1",
+                   evidence_raw = ?7, evidence_url = ?8, changed_at = ?9, origins = ?10 WHERE call_key = ?1",
             )?
             .execute(params![
                 key,
                 revision,
                 started_at,
                 day.map(|day| day.to_string()),
-                encoded.digest.0,
+                body.digest.0,
                 origins.newest.at_ms,
                 origins.newest.digest,
                 origins.newest.url,
-                self.now_ms
+                self.now_ms,
+                encode_origins(origins)?
             ])?;
         self.connection
             .prepare_cached(
                 "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
             )?
-            .execute(body_params(key, encoded))?;
-        self.connection
-            .prepare_cached("UPDATE call_body SET origins = ?2 WHERE call_key = ?1")?
-            .execute((key, encode_origins(origins)?))?;
-        self.put_large_tail(key, encoded)
+            .execute(body_params(key, body))?;
+        self.put_large_tail(key, body)
     }
 
     /// Fills the room that [`body_params`] left for a large tail.
-    fn put_large_tail(&self, key: &str, encoded: &EncodedCall) -> Result<(), StoreError> {
-        if !is_large(&encoded.tail) {
+    fn put_large_tail(&self, key: &str, body: &Body<'_>) -> Result<(), StoreError> {
+        if !is_large(&body.tail) {
             return Ok(());
         }
         let row: i64 = self
@@ -255,7 +241,7 @@ impl Context<'_> {
             .prepare_cached("SELECT rowid FROM call_body WHERE call_key = ?1")?
             .query_row([key], |row| row.get(0))?;
         let mut place = self.connection.blob_open(MAIN_DB, "call_body", "tail", row, false)?;
-        place.write_all(&encoded.tail).map_err(|error| StoreError::Unusable(error.to_string()))?;
+        place.write_all(&body.tail).map_err(|error| StoreError::Unusable(error.to_string()))?;
         Ok(place.close()?)
     }
 
@@ -294,22 +280,6 @@ impl Context<'_> {
     }
 }
 
-/// `None` for a call that is known from one file, as most are.
-fn encode_origins(origins: &Origins) -> Result<Option<String>, StoreError> {
-    if origins.older.is_empty() {
-        return Ok(None);
-    }
-    let json = serde_json::to_string(&origins.older).map_err(|error| StoreError::Unusable(error.to_string()))?;
-    Ok(Some(json))
-}
-
-fn decode_origins(key: &str, json: Option<&str>) -> Result<BTreeMap<String, Origin>, StoreError> {
-    let Some(json) = json else { return Ok(BTreeMap::new()) };
-    let damaged =
-        |error: serde_json::Error| StoreError::Damaged { place: format!("call {key}"), cause: error.to_string() };
-    serde_json::from_str(json).map_err(damaged)
-}
-
 /// A large tail goes in piece by piece: bound as a value, SQLite would copy it twice.
 const BOUND_BYTES_MAX: usize = 1024 * 1024;
 
@@ -317,8 +287,8 @@ fn is_large(tail: &[u8]) -> bool {
     tail.len() > BOUND_BYTES_MAX
 }
 
-fn body_params<'a>(key: &'a str, encoded: &'a EncodedCall) -> (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>) {
-    let tail = &encoded.tail;
-    let bound = if is_large(tail) { ToSqlOutput::ZeroBlob(tail.len() as u64) } else { ToSqlOutput::from(&tail[..]) };
-    (key, encoded.head_bytes, encoded.tail_bytes, &encoded.head, bound)
+fn body_params<'a>(key: &'a str, body: &'a Body<'_>) -> (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>) {
+    let tail = &body.tail[..];
+    let bound = if is_large(tail) { ToSqlOutput::ZeroBlob(tail.len() as u64) } else { ToSqlOutput::from(tail) };
+    (key, body.head_bytes, body.tail_bytes, &body.head, bound)
 }
