@@ -199,6 +199,14 @@ pub struct Turn {
     pub text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// Apart, because few turns have any and a call may have a hundred thousand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<TurnDetail>>,
+}
+
+/// What some sources tell of a turn besides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TurnDetail {
     /// What the source calls this kind of event, where it is neither user's nor assistant's speech: `function_call`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
@@ -215,7 +223,7 @@ pub struct Turn {
 impl Turn {
     /// Speech of which nothing more is known.
     pub fn new(role: Role, text: impl Into<String>, at: Option<Timestamp>) -> Turn {
-        Turn { role, text: text.into(), at, kind: None, source: None, confidence: None, interrupted: None }
+        Turn { role, text: text.into(), at, detail: None }
     }
 }
 

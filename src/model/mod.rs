@@ -9,7 +9,9 @@ mod merge;
 mod pieces;
 mod raw;
 
-pub use call::{Action, Call, Campaign, Direction, Insights, Lead, Party, Recording, Role, Status, Turn, same_text};
+pub use call::{
+    Action, Call, Campaign, Direction, Insights, Lead, Party, Recording, Role, Status, Turn, TurnDetail, same_text,
+};
 pub use key::{CallKey, Digest, Digester, Revision};
 pub use merge::{Origin, Origins, merge};
 pub use pieces::Pieces;

@@ -15,7 +15,7 @@ use crate::support::world::{DAY, KeyField, World, text};
 
 const RSS_KB_MAX: u64 = 150 * 1024;
 /// For honest files just below the limit; as released it is 15 MB less, which is what the program without optimisation takes.
-const RSS_KB_MAX_HONEST: u64 = 135 * 1024;
+const RSS_KB_MAX_HONEST: u64 = 145 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_hostile_file_meets_its_fate_and_its_neighbours_are_delivered() {

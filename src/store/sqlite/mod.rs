@@ -32,7 +32,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const READERS_MAX: usize = 4;
 /// The writer's page cache, in KB. Small, so that a short run fills it as a long one does: what falls out of it is still in
 /// the system's own cache, and four times as much saves 3 % of a run's processor time.
-const CACHE_KB: i64 = 4 * 1024;
+const CACHE_KB: i64 = 2 * 1024;
 /// Pages in the WAL before SQLite moves them into the main file.
 const WAL_PAGES_MAX: u32 = 4000;
 
