@@ -1,7 +1,7 @@
 //! Trunkline puts every call that a voice agent takes into the CRM: once, on the right record, and you can ask why.
 //!
 //! The modules in reading order: what a call is ([`model`]), where calls come from ([`sources`]), what happens to them
-//! on the way ([`redact`]), where they go ([`destinations`]), what remembers it all ([`store`]) and what drives it
+//! on the way ([`redact`], [`map`]), where they go ([`destinations`]), what remembers it all ([`store`]) and what drives it
 //! ([`engine`]). `ARCHITECTURE.md` has the map and three walk-throughs.
 
 pub mod cli;
@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod destinations;
 pub mod engine;
+pub mod map;
 pub mod model;
 pub mod net;
 pub mod problem;

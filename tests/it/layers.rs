@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sim", &["model", "net"]),
     ("store", &["model", "problem", "redact"]),
     ("sources", &["model", "problem", "redact", "net"]),
-    ("destinations", &["model", "problem", "redact", "net"]),
+    ("map", &["model", "problem"]),
+    ("destinations", &["model", "problem", "redact", "map", "net"]),
     ("engine", &["model", "problem", "clock", "redact", "store", "sources", "destinations"]),
     ("config", &["model", "problem", "net", "sources", "destinations", "engine"]),
     (

@@ -17,23 +17,13 @@ use super::outcome::Effect;
 use super::soql::{InQuery, quote};
 use super::time::parse_time;
 use crate::destinations::{Existing, Outcome, Record};
+use crate::map::crm_id;
 use crate::model::{Call, CallKey};
 
 /// Salesforce archives closed Tasks after 365 days; we look among the archived from this age on, in days.
 const ARCHIVED_AFTER_DAYS: i64 = 300;
 /// Dates in one query: each with its neighbours is a text of some forty bytes in the URL.
 const ADOPTABLE_DATES_ASKED_MAX: usize = 20;
-/// Longest value of CallObject.
-const CALL_OBJECT_CHARS_MAX: usize = 255;
-
-/// The call's identity in CallObject: its own id where that survives a CRM unchanged, else the call key.
-pub fn call_object(call: &Call) -> &str {
-    let id = &call.source_id;
-    let printable = id.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    let plain = printable && id.trim() == id && !id.contains("  ");
-    if plain && (1..=CALL_OBJECT_CHARS_MAX).contains(&id.len()) { id } else { call.key.as_str() }
-}
-
 #[derive(Deserialize)]
 struct TaskRow {
     #[serde(rename = "Id")]
@@ -69,7 +59,7 @@ pub async fn look_up(
 ) -> Result<HashMap<CallKey, Existing>, Outcome> {
     let by_key = facts.key_use(&settings.key_field).usable;
     let field = if by_key { settings.key_field.as_str() } else { "CallObject" };
-    let identity = |call: &Call| if by_key { call.key.as_str() } else { call_object(call) }.to_owned();
+    let identity = |call: &Call| if by_key { call.key.as_str() } else { crm_id(call) }.to_owned();
     let select = format!("SELECT {} FROM Task WHERE {field}", held_fields(facts, field, read).join(", "));
     let mut wanted: HashMap<String, CallKey> = HashMap::new();
     let (mut young, mut old) = (Vec::new(), Vec::new());

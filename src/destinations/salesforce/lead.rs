@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{Ask, Client, Failure, read_json};
-use super::context::single_line;
 use super::outcome::{Effect, Row};
 use crate::destinations::{Outcome, Person, Record};
+use crate::map::single_line;
 use crate::model::Call;
 use crate::problem::{NO_EMAIL, Problem};
 

@@ -8,11 +8,10 @@ use jiff::civil::Date;
 use serde_json::{Number, Value};
 
 use super::config::Settings;
-use super::context;
 use super::describe::{Facts, Field, Kind};
-use super::existing::call_object;
 use super::template::Mapping;
 use crate::destinations::{Mapped, Person, Record};
+use crate::map::{PersonView, build, crm_id};
 use crate::model::Call;
 use crate::problem::{MAPPING_FAILED, Problem};
 
@@ -25,7 +24,7 @@ const CUT_MARK: char = '…';
 pub fn identity(settings: &Settings, facts: &Facts, call: &Call) -> Record {
     let mut record = Record::new();
     if facts.field("CallObject").is_some_and(|field| field.createable) {
-        record.insert("CallObject".to_owned(), Value::from(call_object(call)));
+        record.insert("CallObject".to_owned(), Value::from(crm_id(call)));
     }
     if facts.key_use(&settings.key_field).usable {
         record.insert(settings.key_field.clone(), Value::from(call.key.as_str()));
@@ -42,7 +41,8 @@ pub fn map(
     person: &Person,
 ) -> Result<Mapped, Problem> {
     check_key_fits(settings, facts, call)?;
-    let context = context::build(call, person, call.date_in(&settings.time_zone), mapping.wanted());
+    let view = PersonView { object: person.object.clone(), id: person.id.clone() };
+    let context = build(call, view, call.date_in(&settings.time_zone), mapping.wanted());
     let mut create = identity(settings, facts, call);
     let mut on_person = Record::new();
     on_person.insert("WhoId".to_owned(), Value::from(person.id.as_str()));

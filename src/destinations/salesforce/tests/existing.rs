@@ -20,25 +20,6 @@ fn page(records: Vec<Value>) -> Value {
     json!({"totalSize": records.len(), "done": true, "records": records})
 }
 
-#[test]
-fn the_session_id_is_used_where_it_survives_a_crm() {
-    let check = |id: &str, kept: bool| {
-        let call = Call::new("sessions", id);
-        let expected = if kept { id } else { call.key.as_str() };
-        assert_eq!(call_object(&call), expected, "{id:?}");
-    };
-    check("rm_abc123xyz", true);
-    check("with one blank", true);
-    check(&"x".repeat(255), true);
-    check(&"x".repeat(256), false);
-    check("two  blanks", false);
-    check(" led", false);
-    check("trailing ", false);
-    check("tab\tin", false);
-    check("é", false);
-    check("", false);
-}
-
 #[tokio::test]
 async fn identities_are_compared_byte_by_byte_and_the_oldest_wins() {
     let calls = [call("rm_a", "x"), call("rm_A", "x"), call("rm_b", "x")];

@@ -1,7 +1,8 @@
-//! What a mapping template can see of a call: every value on one line, so that no caller can fake a line of ours.
+//! What a mapping template can see of a call.
 //!
-//! Invariant: each string here has passed [`single_line`]. Absent values are left out, so that a template finds them
-//! undefined. The structs are the documentation of the names; they are never printed.
+//! Invariant: for a record that people read as text, each string has passed [`single_line`], so that no caller can fake a
+//! line of ours; for one that is sent as JSON, texts are as they came. Absent values are left out, so that a template
+//! finds them undefined. The structs are the documentation of the names; they are never printed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,9 +10,8 @@ use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::existing::call_object;
-use crate::destinations::Person;
-use crate::model::{Action, Call, Direction, Insights, Role};
+use super::crm_id;
+use crate::model::{Action, Call, Campaign, Direction, Insights, Lead, Recording, Role, Status, Turn};
 
 /// Longest duration that the standard field takes, in seconds.
 const DURATION_SECONDS_MAX: f64 = 99_999_999.0;
@@ -33,6 +33,12 @@ pub struct Context {
     /// Ready lines such as `✓ Booked sales meeting for 2025-11-01`, repeats folded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<String>,
+    /// What the configuration of the destination gives its templates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
+    /// The record's id at the destination, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_id: Option<String>,
 }
 
 /// `call.*`
@@ -42,7 +48,7 @@ pub struct CallView {
     pub key: String,
     /// The source's own id.
     pub session_id: String,
-    /// What goes into CallObject: the session id, or the key where that would not survive.
+    /// What goes into a CRM's own field for the call: the session id, or the key where that would not survive.
     pub call_object: String,
     /// The configured name of the source.
     pub source: String,
@@ -57,6 +63,18 @@ pub struct CallView {
     /// `Inbound`, `Outbound` or `Internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<&'static str>,
+    /// `completed`, `failed` or `missed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// The number that was dialled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialled: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Campaign>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lead: Option<Lead>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +113,19 @@ pub struct TurnView {
     /// `user`, `assistant`, `system`, `tool` or `other`.
     pub role: Role,
     pub text: String,
+    /// RFC 3339 in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// What the source calls an event that is nobody's speech: `function_call`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<bool>,
 }
 
 /// `person.*`
@@ -105,22 +136,37 @@ pub struct PersonView {
     pub id: String,
 }
 
-/// The costly parts that are built only if some template asks for them.
+/// How much is built, and how texts are given.
 #[derive(Clone, Copy, Default)]
 pub struct Wanted {
+    /// The costly parts, only if some template asks for them.
     pub turns: bool,
     pub extra: bool,
+    /// Texts as they came instead of on one line.
+    pub verbatim: bool,
+}
+
+impl Wanted {
+    fn text(self, text: &str) -> String {
+        if self.verbatim { text.to_owned() } else { single_line(text) }
+    }
+
+    fn some(self, text: &Option<String>) -> Option<String> {
+        text.as_deref().map(|text| self.text(text)).filter(|text| !text.trim().is_empty())
+    }
 }
 
 /// Builds what the templates see.
-pub fn build(call: &Call, person: &Person, date: Option<Date>, wanted: Wanted) -> Context {
+pub fn build(call: &Call, person: PersonView, date: Option<Date>, wanted: Wanted) -> Context {
     Context {
         call: view(call, wanted),
-        person: PersonView { object: person.object.clone(), id: person.id.clone() },
+        person,
         date: date.map(|date| date.to_string()),
         duration_text: known_duration(call).map(duration_text),
         insights: insight_lines(&call.insights),
         actions: action_lines(&call.actions),
+        values: BTreeMap::new(),
+        remote_id: None,
     }
 }
 
@@ -128,27 +174,32 @@ fn view(call: &Call, wanted: Wanted) -> CallView {
     let duration = known_duration(call).map(f64::round).filter(|seconds| *seconds <= DURATION_SECONDS_MAX);
     let mut turns = Vec::new();
     if wanted.turns {
-        turns.extend(call.turns.iter().map(|turn| TurnView { role: turn.role, text: single_line(&turn.text) }));
+        turns.extend(call.turns.iter().map(|turn| turn_view(turn, wanted)));
     }
     let mut extra = BTreeMap::new();
     if wanted.extra {
         for (name, raw) in &call.extra {
             let value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
-            extra.insert(name.clone(), single_line_value(value));
+            extra.insert(name.clone(), if wanted.verbatim { value } else { single_line_value(value) });
         }
     }
     CallView {
         key: call.key.as_str().to_owned(),
         session_id: single_line(&call.source_id),
-        call_object: call_object(call).to_owned(),
+        call_object: crm_id(call).to_owned(),
         source: call.source.clone(),
         started_at: call.started_at.map(|at| at.to_string()),
         ended_at: call.ended_at.map(|at| at.to_string()),
         duration_seconds: duration.map(|seconds| seconds as i64),
         direction: call.direction.map(direction_text),
-        email: line_of(&call.caller.email),
-        name: line_of(&call.caller.name),
-        phone: line_of(&call.caller.phone),
+        status: call.status,
+        dialled: wanted.some(&call.dialled),
+        campaign: call.campaign.clone(),
+        recording: call.recording.clone(),
+        lead: call.lead.as_ref().map(|lead| lead_view(lead, wanted)),
+        email: wanted.some(&call.caller.email),
+        name: wanted.some(&call.caller.name),
+        phone: wanted.some(&call.caller.phone),
         insights: InsightsView {
             use_case: line_of(&call.insights.use_case),
             team_size: line_of(&call.insights.team_size),
@@ -159,6 +210,36 @@ fn view(call: &Call, wanted: Wanted) -> CallView {
         },
         turns,
         extra,
+    }
+}
+
+fn turn_view(turn: &Turn, wanted: Wanted) -> TurnView {
+    let detail = turn.detail.as_deref().cloned().unwrap_or_default();
+    TurnView {
+        role: turn.role,
+        text: wanted.text(&turn.text),
+        at: turn.at.map(|at| at.to_string()),
+        kind: wanted.some(&detail.kind),
+        source: wanted.some(&detail.source),
+        confidence: detail.confidence,
+        interrupted: detail.interrupted,
+    }
+}
+
+fn lead_view(lead: &Lead, wanted: Wanted) -> Lead {
+    let text = |text: &Option<String>| wanted.some(text);
+    Lead {
+        name: text(&lead.name),
+        email: text(&lead.email),
+        company: text(&lead.company),
+        interest: text(&lead.interest),
+        phone: text(&lead.phone),
+        job_title: text(&lead.job_title),
+        budget: text(&lead.budget),
+        timeline: text(&lead.timeline),
+        timestamp: text(&lead.timestamp),
+        source: text(&lead.source),
+        status: text(&lead.status),
     }
 }
 

@@ -7,6 +7,11 @@ const NAMES: &[&str] = &[
     "actions",
     "call",
     "call.call_object",
+    "call.campaign",
+    "call.campaign.agent_id",
+    "call.campaign.client_id",
+    "call.campaign.id",
+    "call.dialled",
     "call.direction",
     "call.duration_seconds",
     "call.email",
@@ -20,11 +25,28 @@ const NAMES: &[&str] = &[
     "call.insights.timeline",
     "call.insights.use_case",
     "call.key",
+    "call.lead",
+    "call.lead.budget",
+    "call.lead.company",
+    "call.lead.email",
+    "call.lead.interest",
+    "call.lead.job_title",
+    "call.lead.name",
+    "call.lead.phone",
+    "call.lead.source",
+    "call.lead.status",
+    "call.lead.timeline",
+    "call.lead.timestamp",
     "call.name",
     "call.phone",
+    "call.recording",
+    "call.recording.bytes",
+    "call.recording.duration_s",
+    "call.recording.url",
     "call.session_id",
     "call.source",
     "call.started_at",
+    "call.status",
     "call.turns",
     "date",
     "duration_text",
@@ -32,10 +54,12 @@ const NAMES: &[&str] = &[
     "person",
     "person.id",
     "person.object",
+    "remote_id",
+    "values",
 ];
 /// Lists, and maps with names of the source's own.
 const OPEN: &[&str] =
-    &["actions", "call.extra", "call.insights.other", "call.insights.pain_points", "call.turns", "insights"];
+    &["actions", "call.extra", "call.insights.other", "call.insights.pain_points", "call.turns", "insights", "values"];
 
 /// Whether a template can find this, in the words of minijinja: `call.insights.use_case`.
 pub fn is_known(name: &str) -> bool {
@@ -49,16 +73,16 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     problem::nearest(name, NAMES.iter().copied()).or_else(|| {
         let own = name.rsplit('.').next().unwrap_or(name);
         let near = problem::nearest(own, NAMES.iter().copied().map(last))?;
-        NAMES.iter().copied().find(|name| last(name) == near)
+        NAMES.iter().copied().filter(|name| last(name) == near).min_by_key(|name| name.matches('.').count())
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{context, template};
-    use super::*;
-    use crate::destinations::Person;
     use serde_json::Value;
+
+    use super::super::{context, sample};
+    use super::*;
 
     fn gather(value: &Value, above: &str, names: &mut Vec<String>) {
         for (name, value) in value.as_object().into_iter().flatten() {
@@ -72,12 +96,14 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_a_call_with_every_part() {
-        let mut call = template::sample();
+        let mut call = sample::call();
         let extra = serde_json::value::to_raw_value("sample").expect("a text is JSON");
         call.extra.insert("sample".to_owned(), extra);
-        let person = Person { object: "Contact".to_owned(), id: "003000000000000AAA".to_owned() };
-        let wanted = context::Wanted { turns: true, extra: true };
-        let context = context::build(&call, &person, call.date_in(&jiff::tz::TimeZone::UTC), wanted);
+        let wanted = context::Wanted { turns: true, extra: true, verbatim: false };
+        let mut context =
+            context::build(&call, sample::person("Contact"), call.date_in(&jiff::tz::TimeZone::UTC), wanted);
+        context.remote_id = Some("sample".to_owned());
+        context.values.insert("sample".to_owned(), "sample".to_owned());
         let mut names = Vec::new();
         gather(&serde_json::to_value(context).expect("a context is JSON"), "", &mut names);
         names.sort();
