@@ -3,6 +3,7 @@
 //! Invariant: a destination knows its remote system and nothing of the store or of retry policy. It answers one
 //! [`Outcome`] for each record, and the engine decides what follows.
 
+pub mod rest;
 pub mod salesforce;
 
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ pub struct DestinationKind {
 }
 
 /// Every kind of destination, in the order in which help and docs list them.
-pub const DESTINATIONS: &[DestinationKind] = &[salesforce::KIND];
+pub const DESTINATIONS: &[DestinationKind] = &[salesforce::KIND, rest::KIND];
 
 /// A record of the remote system that stands for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

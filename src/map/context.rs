@@ -60,6 +60,9 @@ pub struct CallView {
     /// Rounded to whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<i64>,
+    /// In seconds, as it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_exact: Option<f64>,
     /// `Inbound`, `Outbound` or `Internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<&'static str>,
@@ -191,6 +194,7 @@ fn view(call: &Call, wanted: Wanted) -> CallView {
         started_at: call.started_at.map(|at| at.to_string()),
         ended_at: call.ended_at.map(|at| at.to_string()),
         duration_seconds: duration.map(|seconds| seconds as i64),
+        duration_exact: known_duration(call),
         direction: call.direction.map(direction_text),
         status: call.status,
         dialled: wanted.some(&call.dialled),

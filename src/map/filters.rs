@@ -4,6 +4,8 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind};
 
 pub fn add(environment: &mut Environment<'static>) {
+    environment.add_filter("phone", |value: Value| value.as_str().and_then(phone));
+    environment.add_filter("spoken", spoken);
     environment.add_filter("mmss", |seconds: f64| {
         let seconds = seconds.max(0.0).round() as u64;
         format!("{:02}:{:02}", seconds / 60, seconds % 60)
@@ -15,13 +17,42 @@ pub fn add(environment: &mut Environment<'static>) {
     environment.add_filter("uuid", |text: &str| uuid(text));
 }
 
-/// A time as this `strftime` form says, in UTC; RFC 3339 without fractions where none is given.
-fn utc(text: &str, form: Option<&str>) -> Result<Value, Error> {
+/// A time as this `strftime` form says, in UTC; RFC 3339 without fractions where none is given. Nothing of nothing.
+fn utc(value: Value, form: Option<&str>) -> Result<Value, Error> {
+    let Some(text) = value.as_str() else { return Ok(Value::from(())) };
     let at = timestamp(text)?.to_zoned(jiff::tz::TimeZone::UTC);
     let form = form.unwrap_or("%Y-%m-%dT%H:%M:%SZ");
     let told = jiff::fmt::strtime::format(form, &at)
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("not a form of a time: {error}")))?;
     Ok(Value::from(told))
+}
+
+/// `+` and digits; a number without a country stays without. `None` for what is no number.
+fn phone(text: &str) -> Option<String> {
+    let text = text.trim().trim_start_matches("tel:").trim_start_matches("sip:");
+    let number = text.split(['@', ';']).next().unwrap_or_default();
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    if digits.len() < 3 || number.chars().any(char::is_alphabetic) {
+        return None;
+    }
+    match (number.trim_start().starts_with('+'), digits.strip_prefix("00")) {
+        (true, _) => Some(format!("+{digits}")),
+        (false, Some(rest)) => Some(format!("+{rest}")),
+        (false, None) => Some(digits),
+    }
+}
+
+/// The turns that are what user or assistant said.
+fn spoken(turns: Value) -> Result<Value, Error> {
+    let mut kept = Vec::new();
+    for turn in turns.try_iter().into_iter().flatten() {
+        let role = turn.get_attr("role")?;
+        let text = turn.get_attr("text")?;
+        if matches!(role.as_str(), Some("user" | "assistant")) && text.as_str().is_some_and(|text| !text.is_empty()) {
+            kept.push(turn);
+        }
+    }
+    Ok(Value::from(kept))
 }
 
 fn timestamp(text: &str) -> Result<jiff::Timestamp, Error> {

@@ -13,6 +13,7 @@ const NAMES: &[&str] = &[
     "call.campaign.id",
     "call.dialled",
     "call.direction",
+    "call.duration_exact",
     "call.duration_seconds",
     "call.email",
     "call.ended_at",

@@ -115,6 +115,21 @@ impl HttpTransport {
     }
 }
 
+/// Longest pause that a `Retry-After` can ask for.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// Reads seconds or an HTTP date; anything else counts as not given.
+pub fn retry_after(headers: &http::HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
+    let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let pause = if let Ok(seconds) = text.parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
+        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        Duration::from_secs(u64::try_from(at.as_second() - now.as_second()).unwrap_or(0))
+    };
+    Some(pause.min(RETRY_AFTER_MAX))
+}
+
 /// The innermost cause of an error: the outer ones only repeat where it happened.
 pub fn root_cause(error: &dyn std::error::Error) -> String {
     let mut current = error;
@@ -131,5 +146,28 @@ pub fn is_loopback(url: &url::Url) -> bool {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_capped_and_garbage_is_ignored() {
+        let now: jiff::Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+        let check = |text: &str, expected: Option<u64>| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert("retry-after", text.parse().unwrap());
+            assert_eq!(retry_after(&headers, now).map(|d| d.as_secs()), expected, "{text}");
+        };
+        check("7", Some(7));
+        check("0", Some(0));
+        check("999999", Some(3600));
+        check("Fri, 20 Nov 2026 10:01:30 GMT", Some(90));
+        check("Fri, 20 Nov 2026 09:00:00 GMT", Some(0));
+        check("-3", None);
+        check("soon", None);
+        check("", None);
     }
 }

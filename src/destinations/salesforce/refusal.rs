@@ -5,14 +5,11 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::net::retry_after;
 use crate::problem::scrub;
-
-/// Longest pause that a `Retry-After` can ask for.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// One error as Salesforce reports it, for a whole request or for one row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +76,7 @@ impl Refusal {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         let duplicates = read_duplicates(&value);
         let faults = Fault::read_all(&value);
-        let retry_after = read_retry_after(response.headers(), now);
+        let retry_after = retry_after(response.headers(), now);
         Refusal { status: response.status().as_u16(), faults, duplicates, retry_after }
     }
 
@@ -124,18 +121,6 @@ fn read_duplicates(value: &Value) -> Vec<(String, String)> {
         }
     }
     found
-}
-
-/// Reads seconds or an HTTP date; anything else counts as not given.
-fn read_retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let pause = if let Ok(seconds) = text.parse::<u64>() {
-        Duration::from_secs(seconds)
-    } else {
-        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-        Duration::from_secs(u64::try_from(at.as_second() - now.as_second()).unwrap_or(0))
-    };
-    Some(pause.min(RETRY_AFTER_MAX))
 }
 
 #[cfg(test)]
@@ -203,23 +188,5 @@ mod tests {
             let expected = [("Contact".to_owned(), "003x".to_owned()), ("Contact".to_owned(), "003y".to_owned())];
             assert_eq!(read(400, &body).duplicates, expected);
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_capped_and_garbage_is_ignored() {
-        let now: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
-        let check = |text: &str, expected: Option<u64>| {
-            let mut headers = HeaderMap::new();
-            headers.insert("retry-after", text.parse().unwrap());
-            assert_eq!(read_retry_after(&headers, now).map(|d| d.as_secs()), expected, "{text}");
-        };
-        check("7", Some(7));
-        check("0", Some(0));
-        check("999999", Some(3600));
-        check("Fri, 20 Nov 2026 10:01:30 GMT", Some(90));
-        check("Fri, 20 Nov 2026 09:00:00 GMT", Some(0));
-        check("-3", None);
-        check("soon", None);
-        check("", None);
     }
 }

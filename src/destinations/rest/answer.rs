@@ -1,0 +1,196 @@
+//! What an answer means: pure.
+//!
+//! Invariant: an answer of success that says it failed is a failure; what may have been written is never taken for
+//! refused. No problem holds more of the remote's text than `scrub` lets through.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::config::{Exists, Says, Send};
+use crate::destinations::Outcome;
+use crate::net::{TransportError, retry_after};
+use crate::problem::{self, Problem, scrub};
+
+/// A whole answer.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// Null where it is no JSON.
+    pub body: Value,
+    /// As it came.
+    pub text: String,
+}
+
+impl Answer {
+    pub fn of(response: http::Response<Bytes>) -> Answer {
+        let (parts, bytes) = response.into_parts();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, body, text }
+    }
+
+    /// The first of `places` that holds something: JSON pointers, or `header:NAME`.
+    pub fn first(&self, places: &[String]) -> Option<String> {
+        places.iter().find_map(|place| match place.strip_prefix("header:") {
+            Some(name) => self.headers.get(name)?.to_str().ok().map(id_in),
+            None => at(&self.body, place),
+        })
+    }
+
+    fn says(&self, says: &Says) -> bool {
+        at(&self.body, &says.pointer).map_or(says.or_absent, |found| found == says.is)
+    }
+
+    /// The remote's own words, shortened and without anybody's address.
+    pub fn words(&self, places: &[String]) -> String {
+        let text = self.first(places).unwrap_or_else(|| self.text.clone());
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.is_empty() {
+            format!("HTTP {}", self.status.as_u16())
+        } else {
+            format!("HTTP {}: {}", self.status.as_u16(), scrub(&text))
+        }
+    }
+}
+
+/// An OData address ends in the id: `https://…/phonecalls(ID)`.
+fn id_in(header: &str) -> String {
+    match header.rsplit_once('(') {
+        Some((_, rest)) => rest.trim_end_matches(')').to_owned(),
+        None => header.to_owned(),
+    }
+}
+
+/// A text, number or boolean at a JSON pointer, as text; the empty pointer is the value itself.
+pub fn at(value: &Value, pointer: &str) -> Option<String> {
+    match value.pointer(pointer)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}
+
+/// What a write came to. `created`: a new record was asked for; `own_id` stands in where an answer names none.
+pub fn of_write(
+    result: Result<Answer, TransportError>,
+    send: &Send,
+    created: bool,
+    own_id: &str,
+    now: Timestamp,
+) -> Outcome {
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(error) => return of_transport(&error, true),
+    };
+    if let Some(remote_id) = send.exists.as_ref().and_then(|exists| existing(&answer, exists, own_id)) {
+        return Outcome::Exists { remote_id };
+    }
+    let status = answer.status;
+    if status.is_success() {
+        return match &send.ok {
+            Some(says) if !answer.says(says) => Outcome::Reject { problem: refused(&answer, send) },
+            _ if said_no(&answer.body) => Outcome::Reject { problem: refused(&answer, send) },
+            _ => Outcome::Delivered { remote_id: answer.first(&send.id).unwrap_or_else(|| own_id.to_owned()), created },
+        };
+    }
+    match status.as_u16() {
+        401 | 403 => Outcome::Hold { problem: denied(&answer, send) },
+        // Refused before anything was looked at.
+        425 | 429 => busy(&answer, now),
+        408 | 500..=599 => {
+            let problem = Problem::new(
+                problem::OUTCOME_UNKNOWN,
+                format!("the server failed in the middle of a request: {}", answer.words(&send.error)),
+                "nothing to do: what came of it is looked up before anything is sent again",
+            );
+            Outcome::Unknown { problem, settled: true }
+        }
+        _ => Outcome::Reject { problem: refused(&answer, send) },
+    }
+}
+
+/// `{"success": false}` is no success whatever the status says.
+fn said_no(body: &Value) -> bool {
+    body.get("success") == Some(&Value::Bool(false)) || body.get("ok") == Some(&Value::Bool(false))
+}
+
+fn existing(answer: &Answer, exists: &Exists, own_id: &str) -> Option<String> {
+    let told =
+        exists.status.contains(&answer.status.as_u16()) || exists.says.as_ref().is_some_and(|says| answer.says(says));
+    told.then(|| answer.first(&exists.id).unwrap_or_else(|| own_id.to_owned()))
+}
+
+/// A question that was not answered with success: it had no effect, so it can be asked again.
+pub fn of_question(answer: &Answer, places: &[String], now: Timestamp) -> Outcome {
+    match answer.status.as_u16() {
+        401 | 403 => Outcome::Hold {
+            problem: Problem::new(
+                problem::LOGIN_REFUSED,
+                format!("the server refuses the credentials: {}", answer.words(places)),
+                CREDENTIALS,
+            ),
+        },
+        408 | 425 | 429 | 500..=599 => busy(answer, now),
+        _ => Outcome::Hold {
+            problem: Problem::new(
+                problem::ORG_CONFIGURATION,
+                format!("the server does not take a question: {}", answer.words(places)),
+                "check base_url and the question's path in the destination's table, then run `trunkline retry`",
+            ),
+        },
+    }
+}
+
+/// No whole answer. A question (`writes` false) had no effect in any case.
+pub fn of_transport(error: &TransportError, writes: bool) -> Outcome {
+    match error {
+        TransportError::Unanswered { .. } if writes => Outcome::Unknown {
+            problem: Problem::new(
+                problem::OUTCOME_UNKNOWN,
+                error.to_string(),
+                "nothing to do: what came of it is looked up before anything is sent again",
+            ),
+            settled: false,
+        },
+        _ => Outcome::Retry {
+            after: None,
+            problem: Problem::new(
+                problem::REMOTE_UNREACHABLE,
+                error.to_string(),
+                "check base_url and the network; nothing is lost, the next run goes on",
+            ),
+            smaller: false,
+        },
+    }
+}
+
+const CREDENTIALS: &str = "check the token or the login in the destination's table, then run `trunkline retry`";
+
+fn denied(answer: &Answer, send: &Send) -> Problem {
+    let what = format!("the server refuses the credentials: {}", answer.words(&send.error));
+    Problem::new(problem::LOGIN_REFUSED, what, CREDENTIALS)
+}
+
+fn busy(answer: &Answer, now: Timestamp) -> Outcome {
+    let problem = Problem::new(
+        problem::REMOTE_BUSY,
+        format!("the server asks for a pause: {}", answer.words(&[])),
+        "nothing to do: it is tried again after a pause",
+    );
+    Outcome::Retry { after: retry_after(&answer.headers, now), problem, smaller: false }
+}
+
+fn refused(answer: &Answer, send: &Send) -> Problem {
+    Problem::new(
+        problem::ROW_REFUSED,
+        format!("the server refuses the record: {}", answer.words(&send.error)),
+        "mend what it names, in the record's template or in the CRM, then run `trunkline retry`",
+    )
+}
+
+#[cfg(test)]
+#[path = "tests/answer.rs"]
+mod tests;

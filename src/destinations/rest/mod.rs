@@ -1,0 +1,296 @@
+//! Any CRM with a REST API, told in a table of the configuration: requests as templates, answers by JSON pointers.
+//!
+//! The ready configurations in `presets/` (call-data API, HubSpot, Pipedrive, Zoho, Dynamics) are such tables, and nothing
+//! else. Once-ness comes from the API where it refuses doubles; else a lost request is looked up before it is sent again;
+//! where that cannot be asked either, the configured policy decides.
+
+mod answer;
+mod client;
+pub mod config;
+mod request;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use self::answer::Answer;
+use self::client::Client;
+use self::config::{Ask, DoublesRule, LostAnswer, Settings, Unmatched};
+use self::request::Requests;
+use super::{
+    Advice, Candidate, Destination, DestinationKind, Doubles, Existing, Mapped, Match, Operation, Outcome, Person,
+    Readiness, Record, Usage, Verdict, Write,
+};
+use crate::model::CallKey;
+use crate::net::Transport;
+use crate::problem::Problem;
+use crate::redact::RedactedCall;
+
+pub const KIND: DestinationKind = DestinationKind {
+    name: "rest",
+    about: "any REST API: the call-data API, HubSpot, Pipedrive, Zoho, Dynamics, your own",
+};
+
+/// Tells the time; passed in.
+pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
+/// One REST API as a destination.
+pub struct Rest {
+    name: String,
+    settings: Arc<Settings>,
+    client: Client,
+    requests: Requests,
+    zone: TimeZone,
+    clock: Clock,
+    /// Whether the look-up was found to be offered, once it was asked.
+    looks_up: std::sync::OnceLock<bool>,
+    held: AtomicBool,
+}
+
+impl Rest {
+    /// Compiles the templates; sends nothing.
+    pub fn new(
+        name: &str,
+        settings: Settings,
+        zone: TimeZone,
+        transport: Arc<dyn Transport>,
+        clock: Clock,
+    ) -> Result<Rest, Problem> {
+        let settings = Arc::new(settings);
+        Ok(Rest {
+            name: name.to_owned(),
+            requests: Requests::new(name, &settings.section)?,
+            client: Client::new(transport, settings.clone()),
+            settings,
+            zone,
+            clock,
+            looks_up: std::sync::OnceLock::new(),
+            held: AtomicBool::new(false),
+        })
+    }
+
+    /// Asks a question; `Ok(None)` if the answer says that there is nothing.
+    async fn ask(&self, ask: &Ask, path: &str, body: Option<Vec<u8>>) -> Result<Option<Answer>, Outcome> {
+        let headers = ask.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let call = client::Call { method: &ask.method, path, body, headers };
+        let answer = self.client.send(&call).await?.map_err(|error| answer::of_transport(&error, false))?;
+        if ask.none.contains(&answer.status.as_u16()) {
+            return Ok(None);
+        }
+        if !answer.status.is_success() {
+            return Err(answer::of_question(&answer, &[], (self.clock)()));
+        }
+        Ok(Some(answer))
+    }
+
+    /// Whether a look-up is configured and answered as one; asked once.
+    async fn offers_look_up(&self) -> Result<bool, Outcome> {
+        let Some(ask) = &self.settings.section.look_up else { return Ok(false) };
+        if let Some(known) = self.looks_up.get() {
+            return Ok(*known);
+        }
+        let Some(path) = self.requests.probe()? else { return Ok(true) };
+        let headers = ask.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let call = client::Call { method: &ask.method, path: &path, body: None, headers };
+        let answer = self.client.send(&call).await?.map_err(|error| answer::of_transport(&error, false))?;
+        let offers = match answer.status.as_u16() {
+            408 | 425 | 429 | 500 | 502..=599 | 401 | 403 => {
+                return Err(answer::of_question(&answer, &[], (self.clock)()));
+            }
+            _ => answer.status.is_success() && answer.body.pointer(&ask.items).is_some_and(Value::is_array),
+        };
+        Ok(*self.looks_up.get_or_init(|| offers))
+    }
+
+    async fn readiness(&self) -> Result<Readiness, Outcome> {
+        let section = &self.settings.section;
+        let resend = section.lost_answer == LostAnswer::Resend;
+        let unseen = Doubles::Unseen { resend };
+        let doubles = match section.doubles {
+            DoublesRule::Refused => Doubles::Refused,
+            _ if !self.offers_look_up().await? => unseen,
+            rule => Doubles::LookedUp { first: rule == DoublesRule::LookUpFirst },
+        };
+        let key_advice = (doubles == unseen).then(|| Advice {
+            what: format!("{} cannot be asked whether a call arrived", self.name),
+            help: match resend {
+                true => "a request without an answer is sent again, which can double a call",
+                false => "a request without an answer becomes a dead letter: look there, then `trunkline retry`",
+            }
+            .to_owned(),
+        });
+        Ok(Readiness { doubles, key_advice, warnings: Vec::new() })
+    }
+
+    async fn person_of(&self, call: &RedactedCall) -> Result<Match, Outcome> {
+        let nobody =
+            |rule: &str, verdict| Match { verdict, rule: rule.to_owned(), candidates: Vec::new(), candidates_total: 0 };
+        let section = &self.settings.section;
+        let Some(ask) = &section.person else { return Ok(nobody("no-person", Verdict::Found(no_person()))) };
+        let missing = |verdict| match section.unmatched {
+            Unmatched::Deliver => nobody("unmatched", Verdict::Found(no_person())),
+            Unmatched::Skip => nobody("person", verdict),
+        };
+        if call.call().caller.email.is_none() && call.call().caller.phone.is_none() {
+            return Ok(missing(Verdict::NoEmail));
+        }
+        let (path, body, is) =
+            self.requests.person(call, self.date(call)).map_err(|problem| Outcome::Reject { problem })?;
+        let Some(answer) = self.ask(ask, &path, body).await? else { return Ok(missing(Verdict::NoMatch)) };
+        let found = items(&answer.body, ask, &is);
+        let Some(first) = found.first() else { return Ok(missing(Verdict::NoMatch)) };
+        let object = ask.object.clone();
+        let candidates = found.iter().take(super::CANDIDATES_MAX).enumerate();
+        let candidates = candidates
+            .map(|(place, id)| Candidate {
+                object: object.clone(),
+                id: id.clone(),
+                modified_at: None,
+                remark: if place == 0 { "the first that the CRM names" } else { "not the first" }.to_owned(),
+            })
+            .collect();
+        let verdict = Verdict::Found(Person { object, id: first.clone() });
+        Ok(Match { verdict, rule: "person".to_owned(), candidates, candidates_total: found.len() })
+    }
+
+    async fn record_of(&self, ask: &Ask, call: &RedactedCall) -> Result<Option<Existing>, Outcome> {
+        let (path, body, is) =
+            self.requests.look_up(call, self.date(call)).map_err(|problem| Outcome::Hold { problem })?;
+        let Some(answer) = self.ask(ask, &path, body).await? else { return Ok(None) };
+        let found = items(&answer.body, ask, &is).into_iter().next();
+        Ok(found.map(|remote_id| Existing { remote_id, adopted: false, person_id: None, record: None }))
+    }
+
+    fn date(&self, call: &RedactedCall) -> Option<Date> {
+        call.call().date_in(&self.zone)
+    }
+
+    async fn write_one(&self, write: &Write) -> Outcome {
+        let section = &self.settings.section;
+        let (send, remote_id) = match (&write.operation, &section.update) {
+            (Operation::Create, _) => (&section.create, None),
+            (Operation::Update { remote_id }, Some(update)) => (update, Some(remote_id.as_str())),
+            (Operation::Update { remote_id }, None) => {
+                return Outcome::Delivered { remote_id: remote_id.clone(), created: false };
+            }
+        };
+        let path = match self.requests.path(&write.key, remote_id) {
+            Ok(path) => path,
+            Err(problem) => return Outcome::Hold { problem },
+        };
+        let body = Value::Object(write.record.clone()).to_string().into_bytes();
+        let headers = send.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let call = client::Call { method: &send.method, path: &path, body: Some(body), headers };
+        let own_id = remote_id.unwrap_or(write.key.as_str());
+        match self.client.send(&call).await {
+            Err(outcome) => outcome,
+            Ok(result) => answer::of_write(result, send, remote_id.is_none(), own_id, (self.clock)()),
+        }
+    }
+
+    fn noted<T>(&self, result: Result<T, Outcome>) -> Result<T, Outcome> {
+        if let Err(Outcome::Hold { .. }) = &result {
+            self.held.store(true, Ordering::Release);
+        }
+        result
+    }
+}
+
+/// Stands for everybody of whom the destination wants no record.
+fn no_person() -> Person {
+    Person { object: String::new(), id: String::new() }
+}
+
+/// The ids of the items that are of whom `is` says.
+fn items(body: &Value, ask: &Ask, is: &str) -> Vec<String> {
+    let found: Vec<&Value> = match body.pointer(&ask.items) {
+        Some(Value::Array(items)) => items.iter().collect(),
+        Some(Value::Null) | None => Vec::new(),
+        Some(one) => vec![one],
+    };
+    let is_asked = |item: &&&Value| {
+        let told: Vec<String> = ask.key.iter().filter_map(|key| answer::at(item, key)).collect();
+        ask.key.is_empty() || told.iter().any(|told| told.eq_ignore_ascii_case(is))
+    };
+    let id = |item: &&Value| ask.id.iter().find_map(|id| answer::at(item, id));
+    found.iter().filter(is_asked).filter_map(id).collect()
+}
+
+#[async_trait]
+impl Destination for Rest {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn prepare(&self) -> Result<Readiness, Outcome> {
+        self.noted(self.readiness().await)
+    }
+
+    fn batch_max(&self) -> usize {
+        1
+    }
+
+    fn reads_whole_calls(&self) -> bool {
+        self.requests.reads_whole_calls()
+    }
+
+    async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome> {
+        let at_once = usize::from(self.settings.section.requests_in_flight);
+        let found: Vec<Result<Match, Outcome>> =
+            stream::iter(calls).map(|call| self.person_of(call)).buffered(at_once).collect().await;
+        self.noted(found.into_iter().collect())
+    }
+
+    fn can_update(&self) -> bool {
+        self.settings.section.update.is_some()
+    }
+
+    fn map(&self, call: &RedactedCall, person: &Person) -> Result<Mapped, Problem> {
+        self.requests.map(call, person, self.date(call), self.settings.section.keep_nulls)
+    }
+
+    async fn look_up(&self, calls: &[&RedactedCall]) -> Result<HashMap<CallKey, Existing>, Outcome> {
+        let Some(ask) = &self.settings.section.look_up else { return Ok(HashMap::new()) };
+        let at_once = usize::from(self.settings.section.requests_in_flight);
+        let asked = stream::iter(calls).map(|call| async move {
+            let found = self.record_of(ask, call).await?;
+            Ok(found.map(|existing| (call.call().key.clone(), existing)))
+        });
+        let found: Vec<Result<Option<(CallKey, Existing)>, Outcome>> = asked.buffered(at_once).collect().await;
+        self.noted(found.into_iter().filter_map(Result::transpose).collect())
+    }
+
+    /// What an API gives back has a form of its own: it is not compared.
+    fn stands(&self, _held: &Record, _mapped: &Mapped) -> bool {
+        false
+    }
+
+    fn call_date(&self, call: &RedactedCall) -> Option<Date> {
+        self.date(call)
+    }
+
+    async fn write(&self, writes: &[Write]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for write in writes {
+            outcomes.push(self.write_one(write).await);
+        }
+        outcomes
+    }
+
+    fn link(&self, _remote_id: &str) -> Option<String> {
+        None
+    }
+
+    fn usage(&self) -> Usage {
+        self.client.usage()
+    }
+}
+
+#[cfg(test)]
+mod tests;

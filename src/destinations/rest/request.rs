@@ -1,0 +1,158 @@
+//! The requests as templates: compiled once, rendered for each call.
+
+use jiff::civil::Date;
+use serde_json::{Map, Value};
+
+use super::config::{Ask, Section};
+use crate::destinations::{Mapped, Outcome, Person};
+use crate::map::{Context, Form, PersonView, Templates, build};
+use crate::model::{Call, CallKey};
+use crate::problem::{MAPPING_FAILED, Problem};
+use crate::redact::RedactedCall;
+
+pub struct Requests {
+    templates: Templates,
+    values: std::collections::BTreeMap<String, String>,
+    object: String,
+    has_update: bool,
+    probe: bool,
+}
+
+/// A path, a body, and whom the answer has to name.
+type Question = (String, Option<Vec<u8>>, String);
+
+impl Requests {
+    pub fn new(name: &str, section: &Section) -> Result<Requests, Problem> {
+        let mut templates = vec![
+            ("create.path".to_owned(), Form::Url, section.create.path.clone()),
+            ("create.body".to_owned(), Form::Json, section.create.body.clone()),
+        ];
+        if let Some(update) = &section.update {
+            templates.push(("update.path".to_owned(), Form::Url, update.path.clone()));
+            templates.push(("update.body".to_owned(), Form::Json, update.body.clone()));
+        }
+        let mut add = |name: &str, ask: &Option<Ask>| {
+            let Some(ask) = ask else { return };
+            templates.push((format!("{name}.path"), Form::Url, ask.path.clone()));
+            templates.push((format!("{name}.key_is"), Form::Text, ask.key_is.clone()));
+            templates.extend(ask.body.clone().map(|body| (format!("{name}.body"), Form::Json, body)));
+            templates.extend(ask.probe.clone().map(|path| (format!("{name}.probe"), Form::Url, path)));
+        };
+        add("person", &section.person);
+        add("look_up", &section.look_up);
+        let values: Vec<String> = section.values.keys().cloned().collect();
+        let object = section.person.as_ref().map_or_else(String::new, |ask| ask.object.clone());
+        let templates = Templates::new(templates, &values, &[&object])
+            .map_err(|problem| Problem { what: format!("[rest.{name}]: {}", problem.what), ..problem })?;
+        Ok(Requests {
+            templates,
+            values: section.values.clone(),
+            object: section.create.path.clone(),
+            has_update: section.update.is_some(),
+            probe: section.look_up.as_ref().is_some_and(|ask| ask.probe.is_some()),
+        })
+    }
+
+    pub fn reads_whole_calls(&self) -> bool {
+        self.templates.reads_whole_calls()
+    }
+
+    fn context(&self, call: &Call, person: &Person, date: Option<Date>) -> Context {
+        let view = PersonView { object: person.object.clone(), id: person.id.clone() };
+        let mut context = build(call, view, date, self.templates.wanted());
+        context.values = self.values.clone();
+        context
+    }
+
+    pub fn map(
+        &self,
+        call: &RedactedCall,
+        person: &Person,
+        date: Option<Date>,
+        keep_nulls: bool,
+    ) -> Result<Mapped, Problem> {
+        let context = self.context(call.call(), person, date);
+        let create = self.body("create.body", &context, keep_nulls)?;
+        let update = if self.has_update { self.body("update.body", &context, keep_nulls)? } else { Map::new() };
+        Ok(Mapped { object: self.object.clone(), create, update, person: Map::new(), notes: Vec::new() })
+    }
+
+    fn body(&self, name: &str, context: &Context, keep_nulls: bool) -> Result<Map<String, Value>, Problem> {
+        let text = self.templates.render(name, context)?;
+        // Its own position and message would quote what a caller said.
+        let value: Value = serde_json::from_str(&text).map_err(|error| {
+            not_json(name, &format!("is no JSON once rendered (line {}, column {})", error.line(), error.column()))
+        })?;
+        let Value::Object(mut body) = value else { return Err(not_json(name, "is no JSON object once rendered")) };
+        if !keep_nulls {
+            prune(&mut body);
+        }
+        Ok(body)
+    }
+
+    /// Where a record of this key is written.
+    pub fn path(&self, key: &CallKey, remote_id: Option<&str>) -> Result<String, Problem> {
+        let mut call = Call::new("", "");
+        call.key = key.clone();
+        let mut context = self.context(&call, &super::no_person(), None);
+        context.remote_id = remote_id.map(str::to_owned);
+        self.templates.render(if remote_id.is_some() { "update.path" } else { "create.path" }, &context)
+    }
+
+    /// The path of the question that shows whether a look-up is offered.
+    pub fn probe(&self) -> Result<Option<String>, Outcome> {
+        if !self.probe {
+            return Ok(None);
+        }
+        let context = self.context(&Call::new("", ""), &super::no_person(), None);
+        self.templates.render("look_up.probe", &context).map(Some).map_err(|problem| Outcome::Hold { problem })
+    }
+
+    pub fn person(&self, call: &RedactedCall, date: Option<Date>) -> Result<Question, Problem> {
+        self.question("person", call, date)
+    }
+
+    pub fn look_up(&self, call: &RedactedCall, date: Option<Date>) -> Result<Question, Problem> {
+        self.question("look_up", call, date)
+    }
+
+    fn question(&self, name: &str, call: &RedactedCall, date: Option<Date>) -> Result<Question, Problem> {
+        let context = self.context(call.call(), &super::no_person(), date);
+        let path = self.templates.render(&format!("{name}.path"), &context)?;
+        let body = format!("{name}.body");
+        let body = match self.templates.names().contains(&body) {
+            true => Some(Value::Object(self.body(&body, &context, false)?).to_string().into_bytes()),
+            false => None,
+        };
+        let is = self.templates.render(&format!("{name}.key_is"), &context)?;
+        Ok((path, body, is.trim().to_owned()))
+    }
+}
+
+fn not_json(name: &str, what: &str) -> Problem {
+    Problem::new(
+        MAPPING_FAILED,
+        format!("the template {name} {what}"),
+        "Correct the template, try it with --dry-run, then run `trunkline retry` for this call.",
+    )
+}
+
+/// Takes out nulls, and objects and lists that are empty without them.
+fn prune(body: &mut Map<String, Value>) {
+    body.retain(|_, value| keep(value));
+}
+
+fn keep(value: &mut Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Object(inner) => {
+            prune(inner);
+            !inner.is_empty()
+        }
+        Value::Array(items) => {
+            items.retain_mut(keep);
+            !items.is_empty()
+        }
+        _ => true,
+    }
+}
