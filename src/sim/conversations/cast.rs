@@ -97,7 +97,7 @@ pub(super) fn number(index: usize) -> String {
 pub(super) fn id(call: &Call) -> String {
     match call.form {
         Form::Session | Form::Mongo => session(call),
-        Form::Lines if call.index % 2 == 0 => session(call),
+        Form::Lines if call.index.is_multiple_of(2) => session(call),
         _ => super::transcripts::stem(call),
     }
 }
@@ -147,7 +147,7 @@ impl Stage {
         let index = self.next_call;
         self.next_call += 1;
         let call = &mut self.cast.calls[index];
-        call.generated = Some(true).filter(|_| index % 2 == 0);
+        call.generated = Some(true).filter(|_| index.is_multiple_of(2));
         call.form = form.unwrap_or(call.form);
         index
     }

@@ -20,7 +20,7 @@ pub(super) fn stem(call: &Call) -> String {
     match call.form {
         Form::Older => format!("conversation_{}_{}", call.start.strftime("%Y%m%d%H%M%S"), call.index),
         Form::Lines | Form::Node => format!("transcripts_{:06}", call.index),
-        Form::Session if call.index % 3 == 0 => {
+        Form::Session if call.index.is_multiple_of(3) => {
             format!("transcript_session_64b0c0ffee00_64b0c0ffee00_{:016x}", call.index)
         }
         _ => format!("transcript_session_{}.{:06}", call.start.strftime("%Y-%m-%dT%H-%M-%S"), call.index),
@@ -80,7 +80,7 @@ pub(super) fn egress_id(call: &Call) -> String {
 }
 
 fn session_document(call: &Call) -> Value {
-    let offset = call.index % 2 == 0;
+    let offset = call.index.is_multiple_of(2);
     let items = items(call);
     let mut document = json!({
         "session_id": session(call),
@@ -93,7 +93,7 @@ fn session_document(call: &Call) -> Value {
             "participant_attributes": { "sip.phoneNumber": call.phone, "sip.ruleID": "SDR_demo" },
         },
     });
-    document[if call.index % 5 == 0 { "conversation_items" } else { "items" }] = items.into();
+    document[if call.index.is_multiple_of(5) { "conversation_items" } else { "items" }] = items.into();
     if let Some(generated) = call.generated {
         document["lead_generated"] = generated.into();
     }
@@ -144,7 +144,7 @@ fn lines(call: &Call, source: &str, events: &[(&str, String)]) -> String {
     for (index, (role, text)) in events.iter().enumerate() {
         let at = call.start + SignedDuration::from_millis(400 * index as i64);
         let mut event = json!({ "role": role, "content": text, "timestamp": at.to_string(), "source": source });
-        if call.form == Form::Lines && call.index % 2 == 0 {
+        if call.form == Form::Lines && call.index.is_multiple_of(2) {
             event["meta"] = json!({ "session_id": session(call) });
         }
         out.push_str(&event.to_string());

@@ -94,3 +94,43 @@ pub(super) fn fill<T>(place: &mut Option<T>, value: Option<T>) {
         *place = value;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::sources::wire::Value;
+
+    #[test]
+    fn the_dialled_number_follows_the_direction() {
+        let check = |json: &str, phone: Option<&str>, dialled: Option<&str>, direction: Option<Direction>| {
+            let raw = RawValue::from_string(json.to_owned()).expect("JSON");
+            let mut facts = Facts::default();
+            facts.read(&Value(&raw).fields().expect("an object"));
+            assert_eq!(
+                (facts.phone.as_deref(), facts.dialled.as_deref(), facts.direction),
+                (phone, dialled, direction),
+                "{json}"
+            );
+        };
+        let sip = r#""attributes": {"sip.phoneNumber": "+15550100200", "sip.trunkPhoneNumber": "+15550109999""#;
+        let (far, ours) = (Some("+15550100200"), Some("+15550109999"));
+        check(&format!("{{{sip}, \"sip.ruleID\": \"r\"}}}}"), far, ours, Some(Direction::Inbound));
+        check(&format!("{{\"direction\": \"outbound\", {sip}}}}}"), far, far, Some(Direction::Outbound));
+        check(&format!("{{\"metadata\": {{\"participant\": {{{sip}}}}}}}}}"), far, None, None);
+        check(r#"{"caller": {"phoneNumber": "+15550100200"}, "direction": "sideways"}"#, far, None, None);
+        check(
+            r#"{"attributes": {"sip.ruleID": "r"}, "metadata": "{\"dialedNumber\": \"+15550109999\"}"}"#,
+            None,
+            ours,
+            Some(Direction::Inbound),
+        );
+        check(
+            r#"{"metadata": {"metadata": {"metadata": {"metadata": {"caller_phone": "+15550100200"}}}}}"#,
+            None,
+            None,
+            None,
+        );
+    }
+}

@@ -18,16 +18,8 @@ use crate::sources::decode::Refused;
 use crate::sources::wire::{Fields, Kind, Value, said, with_object};
 
 /// Fields that have a place in the call; all others are kept as they came.
-const PLACED: &[&str] = &[
-    "session_id",
-    "start_time",
-    "end_time",
-    "duration_seconds",
-    "caller_phone",
-    "caller_number",
-    "phone_number",
-    "direction",
-];
+const PLACED: &[&str] =
+    &["session_id", "start_time", "end_time", "duration_seconds", "caller_phone", "caller_number", "phone_number"];
 const SESSION: &[&str] = &["session_id", "sessionId"];
 
 /// The call without its conversation, and what tells its companions.
@@ -72,7 +64,7 @@ fn of_object(settings: &Settings, name: &str, fields: &Fields<'_>, notes: &mut N
     facts.read(fields);
     check_name(stem, &facts, notes);
     take(&mut call, &facts);
-    call.extra = extra(fields);
+    call.extra = extra(fields, &call);
     let lead_generated = present(fields, "lead_generated").and_then(Value::boolean);
     Ok(Head { call, session_ids, egress_id: facts.egress_id, lead_generated })
 }
@@ -193,8 +185,13 @@ fn check_name(stem: &str, facts: &Facts, notes: &mut Notes) {
     }
 }
 
-fn extra(fields: &Fields<'_>) -> BTreeMap<String, Box<RawValue>> {
-    let is_placed = |name: &str| PLACED.contains(&name) || LISTS.contains(&name);
+/// What has no place in the call, and what could not be put into its place.
+fn extra(fields: &Fields<'_>, call: &Call) -> BTreeMap<String, Box<RawValue>> {
+    let is_placed = |name: &str| match name {
+        "direction" => call.direction.is_some(),
+        "status" => call.status.is_some(),
+        name => PLACED.contains(&name) || LISTS.contains(&name),
+    };
     fields
         .iter()
         .filter(|(name, _)| !is_placed(name))
