@@ -31,7 +31,7 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn add_metadata(&mut self, kept: Kept<CallMetadata>) {
         let index = self.metadata.len();
-        if let Some(session) = &kept.value.session_id {
+        for session in &kept.value.session_ids {
             claim(&mut self.by_session, session, index);
         }
         if let Some(transcript) = &kept.value.transcript {
@@ -57,8 +57,8 @@ impl Index {
         if !found.all(|other| *other == Some(first)) {
             return None;
         }
-        let session = self.metadata[first].value.session_id.as_ref();
-        let agrees = session.is_none_or(|id| session_ids.is_empty() || session_ids.contains(id));
+        let said = &self.metadata[first].value.session_ids;
+        let agrees = said.is_empty() || session_ids.is_empty() || said.iter().any(|id| session_ids.contains(id));
         agrees.then_some(first)
     }
 
@@ -68,5 +68,8 @@ impl Index {
 }
 
 fn claim(keys: &mut Keys, key: &str, index: usize) {
-    keys.entry(key.to_owned()).and_modify(|slot| *slot = None).or_insert(Some(index));
+    let slot = keys.entry(key.to_owned()).or_insert(Some(index));
+    if *slot != Some(index) {
+        *slot = None;
+    }
 }

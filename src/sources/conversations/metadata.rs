@@ -17,7 +17,8 @@ use crate::sources::wire::{Fields, with_object};
 /// One metadata file, read.
 pub(super) struct CallMetadata {
     pub facts: Facts,
-    pub session_id: Option<String>,
+    /// Every id of the session that the file gives.
+    pub session_ids: Vec<String>,
     /// The names, without folders, of the transcript and the lead file of the call.
     pub transcript: Option<String>,
     pub lead: Option<String>,
@@ -35,9 +36,11 @@ pub(super) fn read(text: &str, settings: &Settings) -> Result<CallMetadata, Refu
                 .flatten()
                 .map(|path| naming::base(&path).to_owned())
         };
-        let session_id = line(fields, &["session_id", "sessionId"]);
+        let ids = |fields: &Fields<'_>| line(fields, &["session_id", "sessionId"]);
+        let campaign = fields.get("campaign_metadata").and_then(|value| with_object(value, ids).flatten());
+        let session_ids: Vec<String> = ids(fields).into_iter().chain(campaign).collect();
         let transcript = file("conversation");
-        if session_id.is_none() && transcript.is_none() {
+        if session_ids.is_empty() && transcript.is_none() {
             let what =
                 "is an object, but no call metadata: it has neither session_id nor files.conversation".to_owned();
             return Err(Refused { code: problem::RAW_NO_ID, what });
@@ -47,7 +50,7 @@ pub(super) fn read(text: &str, settings: &Settings) -> Result<CallMetadata, Refu
             with_object(fields.get("timestamps")?, read).flatten()
         };
         Ok(CallMetadata {
-            session_id,
+            session_ids,
             transcript,
             lead: file("lead"),
             started_at: time(&["call_start"]),

@@ -122,7 +122,9 @@ impl Prepared {
         let egress = transcript.head.egress_id.as_deref().and_then(|id| self.index.egress_of(id));
         self.report.with_metadata += usize::from(metadata.is_some());
         self.report.with_recording += usize::from(egress.is_some());
-        let evidence = evidence_of(settings, name, lead_file, &transcript);
+        let mut evidence = evidence_of(settings, name, lead_file, &transcript);
+        // A bare transcript does not know its session; its metadata do.
+        evidence.session_ids.extend(kept.into_iter().flat_map(|metadata| metadata.session_ids.iter().cloned()));
         let call = evidence.id.clone();
         self.companions.insert(name.to_owned(), Companions { call, lead: None, metadata, egress });
         Ok(evidence)

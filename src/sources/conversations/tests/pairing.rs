@@ -174,6 +174,17 @@ fn a_lead_that_arrives_later_makes_a_new_version_and_the_rest_stays_known() {
 }
 
 #[test]
+fn a_bare_transcript_is_of_the_session_that_its_metadata_name() {
+    let place = Place::new();
+    place
+        .put("conversations/a.json", r#"{"items": []}"#)
+        .put("conversations/b.json", r#"{"items": []}"#)
+        .put("call_metadata/metadata_1.json", r#"{"session_id": "s1", "files": {"conversation": "C:\\agent\\b.json"}}"#)
+        .put("leads/lead_1.json", r#"{"name": "Test Person", "campaign_metadata": {"sessionId": "s1"}}"#);
+    assert!(place.lead_of("a.json").is_none() && place.lead_of("b.json").is_some());
+}
+
+#[test]
 fn metadata_that_two_files_claim_belong_to_none() {
     let place = Place::new();
     place
