@@ -225,6 +225,17 @@ impl Turn {
     pub fn new(role: Role, text: impl Into<String>, at: Option<Timestamp>) -> Turn {
         Turn { role, text: text.into(), at, detail: None }
     }
+
+    /// What is told besides; empty where nothing is.
+    pub fn detail(&self) -> &TurnDetail {
+        const NONE: &TurnDetail = &TurnDetail { kind: None, source: None, confidence: None, interrupted: None };
+        self.detail.as_deref().unwrap_or(NONE)
+    }
+
+    /// The same to be changed.
+    pub fn detail_mut(&mut self) -> &mut TurnDetail {
+        self.detail.get_or_insert_default()
+    }
 }
 
 impl Call {

@@ -3,7 +3,13 @@
 //! Invariant: a source reads and converts; it never writes to the store, and it is acknowledged (for an object store:
 //! not read again) only by what the engine has committed.
 
+pub mod conversations;
+mod decode;
+mod inflate;
 pub mod object_store;
+mod repair;
+mod time;
+mod wire;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,7 +29,7 @@ pub struct SourceKind {
 }
 
 /// Every kind of source, in the order in which help and docs list them.
-pub const SOURCES: &[SourceKind] = &[object_store::KIND];
+pub const SOURCES: &[SourceKind] = &[object_store::KIND, conversations::KIND];
 
 /// What one raw file was converted to.
 #[derive(Clone)]

@@ -242,8 +242,8 @@ impl Destination for Rest {
 
     async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome> {
         let at_once = usize::from(self.settings.section.requests_in_flight);
-        let found: Vec<Result<Match, Outcome>> =
-            stream::iter(calls).map(|call| self.person_of(call)).buffered(at_once).collect().await;
+        let asked: Vec<_> = calls.iter().map(|call| self.person_of(call)).collect();
+        let found: Vec<Result<Match, Outcome>> = stream::iter(asked).buffered(at_once).collect().await;
         self.noted(found.into_iter().collect())
     }
 
@@ -258,12 +258,13 @@ impl Destination for Rest {
     async fn look_up(&self, calls: &[&RedactedCall]) -> Result<HashMap<CallKey, Existing>, Outcome> {
         let Some(ask) = &self.settings.section.look_up else { return Ok(HashMap::new()) };
         let at_once = usize::from(self.settings.section.requests_in_flight);
-        let asked = stream::iter(calls).map(|call| async move {
-            let found = self.record_of(ask, call).await?;
-            Ok(found.map(|existing| (call.call().key.clone(), existing)))
-        });
-        let found: Vec<Result<Option<(CallKey, Existing)>, Outcome>> = asked.buffered(at_once).collect().await;
-        self.noted(found.into_iter().filter_map(Result::transpose).collect())
+        let asked: Vec<_> = calls.iter().map(|call| self.record_of(ask, call)).collect();
+        let found: Vec<Result<Option<Existing>, Outcome>> = stream::iter(asked).buffered(at_once).collect().await;
+        let found: Result<Vec<Option<Existing>>, Outcome> = found.into_iter().collect();
+        let keys = calls.iter().map(|call| call.call().key.clone());
+        let by_key =
+            |found: Vec<Option<Existing>>| keys.zip(found).filter_map(|(key, one)| Some((key, one?))).collect();
+        self.noted(found.map(by_key))
     }
 
     /// What an API gives back has a form of its own: it is not compared.

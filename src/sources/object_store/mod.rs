@@ -12,26 +12,21 @@ mod client;
 mod config;
 mod convert;
 mod credentials;
-mod decode;
 mod folder;
-mod inflate;
 mod insights;
 mod keys;
 mod large;
 mod listing;
-mod repair;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod time;
 mod tools;
 mod turns;
-mod wire;
 
 pub use client::ObjectStore;
 pub use config::{Environment, INFLATED_BYTES_MAX, Patience, Settings};
 
-use super::SourceKind;
+use super::{SourceKind, decode, inflate, time, wire};
 
 pub const KIND: SourceKind = SourceKind {
     name: "object_store",

@@ -9,8 +9,8 @@ use std::io::{self, BufRead, Read};
 use flate2::bufread::GzDecoder;
 
 use super::inflate::{DAMAGED, Fault, GZIP_MAGIC, NOT_GZIP_AFTER};
-use super::repair::Repair;
 use crate::model::Pieces;
+use crate::sources::repair::Repair;
 
 const BLOCK_BYTES: usize = 64 * 1024;
 const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];

@@ -17,7 +17,8 @@ pub(super) fn read(value: Value<'_>, zone: &TimeZone) -> Option<Timestamp> {
     }
 }
 
-fn of_text(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+/// The same of a text without blanks around it.
+pub(super) fn of_text(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Some(at);
     }
