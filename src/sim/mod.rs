@@ -3,6 +3,9 @@
 //! Invariant: a simulator shares no code with the connector that it stands in for, or the same mistake would hide on both
 //! sides; it uses `model` and `net` at most. Every person here is invented and lives at example.com or example.org.
 
+pub mod call_data_api;
 pub mod demo;
+pub mod harness;
+pub mod rest_crms;
 pub mod salesforce;
 pub mod sessions;
