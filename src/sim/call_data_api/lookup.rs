@@ -27,7 +27,12 @@ struct Question<'a> {
 }
 
 /// Answers a look-up, or says which parameter is wrong.
-pub(super) fn answer(stored: &[Stored], settings: &Settings, now: Timestamp, request: &Request) -> Result<Answer, String> {
+pub(super) fn answer(
+    stored: &[Stored],
+    settings: &Settings,
+    now: Timestamp,
+    request: &Request,
+) -> Result<Answer, String> {
     let question = read(request)?;
     let lag = i64::try_from(settings.look_up_lag_s).unwrap_or(i64::MAX);
     let is_visible = |call: &&Stored| now.as_second() - call.at.as_second() >= lag;
@@ -35,8 +40,12 @@ pub(super) fn answer(stored: &[Stored], settings: &Settings, now: Timestamp, req
     if found.is_empty() && settings.empty_is_404 {
         return Ok(super::service::refused(404, "Not found", "no call data found"));
     }
-    let page: Vec<Value> =
-        found.iter().skip(question.offset).take(question.limit).map(|call| shown(call, settings.look_up_shape)).collect();
+    let page: Vec<Value> = found
+        .iter()
+        .skip(question.offset)
+        .take(question.limit)
+        .map(|call| shown(call, settings.look_up_shape))
+        .collect();
     let has_more = question.offset + page.len() < found.len();
     let pagination = json!({
         "total": found.len(), "limit": question.limit, "offset": question.offset, "has_more": has_more,

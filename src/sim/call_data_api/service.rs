@@ -9,7 +9,8 @@ use super::settings::{LookUp, PostAnswer, Settings};
 use super::{lookup, page, payload};
 use crate::sim::harness::{Answer, Context, Remote, Request};
 
-const FRONT_PAGE: &str = "<!doctype html>\n<html><head><title>Dashboard</title></head><body><div id=\"root\"></div></body></html>\n";
+const FRONT_PAGE: &str =
+    "<!doctype html>\n<html><head><title>Dashboard</title></head><body><div id=\"root\"></div></body></html>\n";
 
 /// A payload as it was taken.
 #[derive(Debug)]

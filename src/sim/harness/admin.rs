@@ -37,13 +37,14 @@ pub(super) fn handle<R: Remote>(api: &Api<R>, request: &Request) -> Answer {
             Answer::empty(204)
         }
         ("GET", ["records", table] | [table]) => known(api.lock().remote.records(table)),
-        ("DELETE", [table]) => match api.lock().remote.records(table) {
-            Some(_) => {
-                api.clear();
-                Answer::empty(204)
+        ("DELETE", [table]) => {
+            let is_known = api.lock().remote.records(table).is_some();
+            if !is_known {
+                return known(None);
             }
-            None => known(None),
-        },
+            api.clear();
+            Answer::empty(204)
+        }
         _ => known(None),
     }
 }
@@ -51,7 +52,10 @@ pub(super) fn handle<R: Remote>(api: &Api<R>, request: &Request) -> Answer {
 /// A page with the policy that none of its content can act.
 pub(super) fn page(page: String) -> Answer {
     Answer::html(200, page)
-        .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")
+        .header(
+            "content-security-policy",
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+        )
         .header("x-content-type-options", "nosniff")
         .header("referrer-policy", "no-referrer")
 }

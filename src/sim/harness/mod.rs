@@ -198,7 +198,7 @@ impl<R: Remote> Api<R> {
         inserted.unwrap_or_else(|error| panic!("the record cannot be put into {table}: {error}"))
     }
 
-    /// Forgets all records; switches, faults and counters stay.
+    /// Forgets all records of every kind; switches, faults and counters stay.
     pub fn clear(&self) {
         self.lock().remote.clear();
     }

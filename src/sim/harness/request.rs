@@ -25,14 +25,7 @@ impl Request {
     pub(super) fn new(method: &str, target: &str, headers: HeaderMap, body: Bytes) -> Request {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let segments = path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect();
-        Request {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            segments,
-            query: pairs(query),
-            headers,
-            body,
-        }
+        Request { method: method.to_owned(), path: path.to_owned(), segments, query: pairs(query), headers, body }
     }
 
     /// The path as sent, without the query.

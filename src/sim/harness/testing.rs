@@ -94,7 +94,13 @@ impl<R: Remote> Desk<R> {
         Ok(Reply { status, headers, text: response.text().await? })
     }
 
-    pub(in crate::sim) async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
+    pub(in crate::sim) async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Reply {
         self.try_send(method, path, headers, &body).await.expect("a complete answer")
     }
 

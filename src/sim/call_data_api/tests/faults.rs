@@ -21,11 +21,9 @@ async fn a_second_post_of_a_call_is_stored_again_unless_the_switch_says_otherwis
 #[tokio::test]
 async fn the_answer_to_a_payload_has_many_forms() {
     let desk = Desk::open().await;
-    for (answer, body, stored) in [
-        (PostAnswer::Empty, "", 1),
-        (PostAnswer::Text, "OK", 2),
-        (PostAnswer::SuccessFalse, "{\"success\":false}", 2),
-    ] {
+    for (answer, body, stored) in
+        [(PostAnswer::Empty, "", 1), (PostAnswer::Text, "OK", 2), (PostAnswer::SuccessFalse, "{\"success\":false}", 2)]
+    {
         desk.api.settings(|settings| settings.post_answer = answer);
         let reply = desk.send("POST", PATH, payload("CALL-1")).await;
         assert_eq!((reply.status, reply.text.as_str(), desk.api.calls().len()), (200, body, stored), "{answer:?}");
