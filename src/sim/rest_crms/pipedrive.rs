@@ -202,7 +202,8 @@ impl Pipedrive {
             None => self.check_links(&sent, context.settings).map_err(bad)?,
         }
         context.count("create_call_log");
-        let id = format!("{:032x}", self.next_id());
+        // Ids of call logs are no numbers, unlike all others.
+        let id = format!("ca11{:028x}", self.next_id());
         let answer = shown(self.call_logs.add(id, fields, context.now));
         Ok(done(context.settings.create_status, &answer))
     }
