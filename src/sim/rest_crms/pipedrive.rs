@@ -216,7 +216,8 @@ impl Pipedrive {
             return Err(bad(format!("activity_id: {id} is not there")));
         }
         let mut logs = self.call_logs.live();
-        let is_taken = logs.any(|log| log.fields.get("activity_id").is_some_and(|taken| taken.to_string() == id));
+        let is_taken =
+            logs.any(|log| log.fields.get("activity_id").is_some_and(|taken| taken.as_u64() == id.parse().ok()));
         match is_taken && settings.call_log_conflicts {
             true => Err(refused(409, "activity_id: the activity has a call log already")),
             false => Ok(()),
