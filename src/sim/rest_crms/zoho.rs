@@ -4,14 +4,17 @@
 //! record that is there. Tokens expire by the clock that was passed in.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::harness::check::{Check, Wrong, instant, kind, one_of, text, text_of};
-use super::harness::{self, Answer, Context, Remote, Request, Switches, Traffic, form_value};
+use self::fields::{KNOWN, field};
+pub use self::settings::Settings;
+use super::harness::check::{Check, Wrong, instant, kind};
+use super::harness::{self, Answer, Context, Remote, Request, form_value};
 use super::table::{Record, Table};
 
+mod fields;
 mod search;
+mod settings;
 
 /// A running simulator.
 pub type Simulator = harness::Simulator<Zoho>;
@@ -21,73 +24,6 @@ pub type Options = harness::Options<Zoho>;
 pub type Api = harness::Api<Zoho>;
 
 const ROWS_MAX: usize = 100;
-
-/// Every switch of the organisation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// The id of the client.
-    pub client_id: String,
-    /// The secret of the client.
-    pub client_secret: String,
-    /// The refresh token that is good.
-    pub refresh_token: String,
-    /// How long an access token is good.
-    pub token_s: u64,
-    /// The status of a refused token request; the real one is believed to say 200.
-    pub token_error_status: u16,
-    /// The custom text field of calls whose values are unique; `None` for an organisation without it.
-    pub unique_field: Option<String>,
-    /// Further custom fields of calls, all of them texts.
-    pub custom_fields: Vec<String>,
-    /// The status where every row was made.
-    pub created_status: u16,
-    /// The status where every row failed.
-    pub failed_status: u16,
-    /// The status where some rows failed.
-    pub mixed_status: u16,
-    /// A field that calls do not have fails the row; otherwise it is ignored.
-    pub unknown_fields_refused: bool,
-    /// A start in the future fails the row, as scheduled calls need further fields.
-    pub future_calls_refused: bool,
-    /// `Call_Start_Time` may end with `Z`.
-    pub accepts_z: bool,
-    /// `Call_Duration` may be `HH:MM:SS`.
-    pub accepts_hours: bool,
-    /// How long a new or changed call stays out of searches.
-    pub search_lag_s: u64,
-    /// Latency and limits.
-    pub traffic: Traffic,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            client_id: "sim-client".to_owned(),
-            client_secret: "sim-secret".to_owned(),
-            refresh_token: "sim-refresh".to_owned(),
-            token_s: 3_600,
-            token_error_status: 200,
-            unique_field: Some("Call_Key".to_owned()),
-            custom_fields: Vec::new(),
-            created_status: 201,
-            failed_status: 202,
-            mixed_status: 207,
-            unknown_fields_refused: true,
-            future_calls_refused: true,
-            accepts_z: false,
-            accepts_hours: false,
-            search_lag_s: 0,
-            traffic: Traffic::default(),
-        }
-    }
-}
-
-impl Switches for Settings {
-    fn traffic(&self) -> &Traffic {
-        &self.traffic
-    }
-}
 
 /// The simulated organisation.
 #[derive(Debug, Default)]
@@ -139,95 +75,6 @@ fn invalid(message: impl ToString) -> Answer {
 
 fn not_found() -> Answer {
     Refusal::new("INVALID_URL_PATTERN", "there is no such path", json!({})).answer(404)
-}
-
-/// Whether a value is one of this field of a call; `None` for a field that calls do not have.
-fn field(name: &str, value: &Value, settings: &Settings) -> Option<Check> {
-    let is_custom =
-        settings.unique_field.as_deref() == Some(name) || settings.custom_fields.iter().any(|own| own == name);
-    let is_cleared = value.is_null() && !["Subject", "Call_Type", "Call_Start_Time"].contains(&name);
-    let check = match name {
-        "Call_Duration_in_seconds" | "Created_Time" | "Modified_Time" => Wrong::here("is read-only"),
-        _ if is_custom && is_cleared => Ok(()),
-        _ if is_custom => text_of(value, 255),
-        "Subject" => filled_of(value, 255),
-        "Call_Type" => one_of(value, &["Inbound", "Outbound", "Missed"]),
-        "Call_Start_Time" => start(value, settings),
-        _ if is_cleared && KNOWN.contains(&name) => Ok(()),
-        "Call_Duration" => duration(value, settings),
-        "Description" => text_of(value, 32_000),
-        "Call_Result" | "Call_Purpose" | "Call_Agenda" | "Dialled_Number" | "Caller_ID" | "Voice_Recording__s" => {
-            text_of(value, 255)
-        }
-        "Who_Id" | "What_Id" | "Owner" => reference(value),
-        "$se_module" => one_of(value, &["Leads", "Deals", "Accounts"]),
-        "Tag" => harness::check::list(value, harness::check::any_object),
-        _ => return None,
-    };
-    Some(check)
-}
-
-const KNOWN: [&str; 13] = [
-    "Call_Duration",
-    "Description",
-    "Call_Result",
-    "Call_Purpose",
-    "Call_Agenda",
-    "Dialled_Number",
-    "Caller_ID",
-    "Voice_Recording__s",
-    "Who_Id",
-    "What_Id",
-    "Owner",
-    "$se_module",
-    "Tag",
-];
-
-fn filled_of(value: &Value, most: usize) -> Check {
-    harness::check::filled(value)?;
-    text_of(value, most)
-}
-
-/// `YYYY-MM-DDTHH:MM:SS±HH:MM`, to the second.
-fn start(value: &Value, settings: &Settings) -> Check {
-    text(value)?;
-    let sent = value.as_str().unwrap_or_default();
-    let has_zone = sent.len() == 25 || settings.accepts_z && sent.len() == 20 && sent.ends_with('Z');
-    if has_zone && instant(sent).is_some() && !sent.contains('.') {
-        return Ok(());
-    }
-    Wrong::here(format!("`{sent}` is no time like 2025-03-04T10:00:00+00:00"))
-}
-
-fn duration(value: &Value, settings: &Settings) -> Check {
-    text(value)?;
-    let sent = value.as_str().unwrap_or_default();
-    let parts: Vec<&str> = sent.split(':').collect();
-    let two_digits = |part: &&str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-    // The minutes of MM:SS go on beyond 59.
-    let is_good = match parts.as_slice() {
-        [minutes, seconds] => {
-            (2..=4).contains(&minutes.len())
-                && minutes.bytes().all(|byte| byte.is_ascii_digit())
-                && two_digits(seconds)
-                && *seconds < "60"
-        }
-        [hours, minutes, seconds] if settings.accepts_hours => {
-            [hours, minutes, seconds].into_iter().all(two_digits) && *minutes < "60" && *seconds < "60"
-        }
-        _ => false,
-    };
-    if is_good { Ok(()) } else { Wrong::here(format!("`{sent}` is not in the form MM:SS")) }
-}
-
-fn reference(value: &Value) -> Check {
-    let Some(members) = value.as_object() else {
-        return Wrong::here(format!("expected an object with an id, got {}", kind(value)));
-    };
-    match members.get("id") {
-        Some(id) => harness::check::digits(id).map_err(|wrong| wrong.below("id")),
-        None => Wrong::at("id", "missing"),
-    }
 }
 
 fn succeeded(id: &str, message: &str, now: Timestamp) -> Value {

@@ -7,7 +7,8 @@ use super::super::harness::check::{
     Check, Wrong, any_object, count, filled, list, object, one_of, optional, required, text,
 };
 use super::super::table::Record;
-use super::{Settings, property, shown};
+use super::properties::property;
+use super::{Settings, shown};
 
 const LIMIT_DEFAULT: usize = 10;
 const LIMIT_MAX: u64 = 200;
