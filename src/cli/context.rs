@@ -9,8 +9,8 @@ use rand::Rng;
 use super::{Failure, Global};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment, Overrides, Settings};
-use crate::destinations::{Destination, salesforce};
-use crate::engine::{Engine, Progress, Reading, Stop, SyncRun};
+use crate::destinations::{Destination, rest, salesforce};
+use crate::engine::{DispatchLimits, Engine, Progress, Reading, Route, Stop, SyncRun};
 use crate::net::HttpTransport;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, REMOTE_UNREACHABLE, STORE_UNUSABLE};
 use crate::sources::{ObjectSource, object_store};
@@ -28,7 +28,7 @@ pub struct Context {
 /// The source and the destination of a run.
 pub struct Ends {
     pub source: Arc<dyn ObjectSource>,
-    pub destination: Arc<dyn Destination>,
+    pub routes: Vec<Route>,
 }
 
 impl Context {
@@ -84,7 +84,7 @@ impl Context {
 
     /// Where a run reads and writes; made before the ledger, so that a mistake in the settings leaves none behind.
     pub fn ends(&self, settings: &Settings) -> Result<Ends, Failure> {
-        Ok(Ends { source: self.source(settings)?, destination: self.salesforce(settings)? })
+        Ok(Ends { source: self.source(settings)?, routes: self.routes(settings)? })
     }
 
     /// Everything a sync works with.
@@ -97,9 +97,8 @@ impl Context {
     ) -> SyncRun {
         SyncRun {
             engine: self.engine(store, progress),
-            reading: reading(settings, ends.source, ends.destination.name()),
-            destination: ends.destination,
-            dispatch_limits: settings.dispatch,
+            reading: reading(settings, ends.source, &ends.routes),
+            routes: ends.routes,
         }
     }
 
@@ -108,6 +107,30 @@ impl Context {
         let source =
             object_store::ObjectStore::open(settings.source()?.clone(), &settings.environment, Arc::new(transport))?;
         Ok(Arc::new(source))
+    }
+
+    /// Every destination that the settings name for calls of any source.
+    pub fn routes(&self, settings: &Settings) -> Result<Vec<Route>, Failure> {
+        let mut routes = Vec::new();
+        if settings.uses_salesforce() {
+            routes.push(Route { destination: self.salesforce(settings)?, limits: settings.dispatch });
+        }
+        for name in settings.rest_names() {
+            routes.push(self.rest(settings, &name)?);
+        }
+        Ok(routes)
+    }
+
+    /// The destination of the table [rest.NAME], or of [call_data_api].
+    pub fn rest(&self, settings: &Settings, name: &str) -> Result<Route, Failure> {
+        let transport = HttpTransport::new().map_err(|error| no_client(&error))?;
+        let clock = Arc::clone(&self.clock);
+        let now = Arc::new(move || clock.now());
+        let rest = settings.rest(name)?;
+        let limits = DispatchLimits { lanes: usize::from(rest.section.requests_in_flight), ..settings.dispatch };
+        let zone = settings.time_zone.clone();
+        let destination = Arc::new(rest::Rest::new(name, rest, zone, Arc::new(transport), now)?);
+        Ok(Route { destination, limits })
     }
 
     pub fn salesforce(&self, settings: &Settings) -> Result<Arc<dyn Destination>, Failure> {
@@ -165,9 +188,9 @@ fn must_exist(path: &Path) -> Result<(), Problem> {
     ))
 }
 
-/// What a source gives to one destination.
-pub fn reading(settings: &Settings, source: Arc<dyn ObjectSource>, destination: &str) -> Reading {
-    let destinations = vec![destination.to_owned()];
+/// What a source gives to the destinations of `routes`.
+pub fn reading(settings: &Settings, source: Arc<dyn ObjectSource>, routes: &[Route]) -> Reading {
+    let destinations = routes.iter().map(|route| route.destination.name().to_owned()).collect();
     Reading { source, destinations, zone: settings.time_zone.clone(), limits: settings.intake }
 }
 

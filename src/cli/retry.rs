@@ -8,7 +8,7 @@ use super::context::reading;
 use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
 use crate::config::Settings;
-use crate::engine::{Evidence, IntakeSummary, RunSummary, counted, dispatch, reread};
+use crate::engine::{Evidence, IntakeSummary, RunSummary, counted, deliver, reread};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
 use crate::store::sqlite::SqliteStore;
@@ -44,13 +44,13 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let store = context.open_existing_store(&settings.store_path)?;
     context.stop_on_signals();
     let engine = context.engine(Arc::clone(&store), sync::progress(output));
-    let destination = context.salesforce(&settings)?;
+    let routes = context.routes(&settings)?;
     let started_ms = context.clock.now_ms();
     let run_id = store.begin_run("retry", started_ms).await?;
 
     // Without a source nothing can be read again, but what is in the ledger can be delivered.
     let reading = match settings.source() {
-        Ok(_) => Ok(reading(&settings, context.source(&settings)?, destination.name())),
+        Ok(_) => Ok(reading(&settings, context.source(&settings)?, &routes)),
         Err(problem) => Err(problem),
     };
     let mut intake = IntakeSummary::default();
@@ -63,16 +63,20 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
             intake.add(reread(&engine, reading.as_ref().map_err(Problem::clone)?, part).await?);
         }
     } else {
-        let count = rearm(context, &arguments, which, &settings, store.as_ref(), destination.name(), output).await?;
+        let mut count = 0;
+        for route in &routes {
+            let name = route.destination.name();
+            count += rearm(context, &arguments, which.clone(), &settings, store.as_ref(), name, output).await?;
+        }
         output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
     }
     let evidence = reading.as_ref().ok().map(|reading| Evidence { reading, since_ms: started_ms });
-    let mut delivery = dispatch(&engine, &destination, settings.dispatch, None, evidence).await?;
-    intake.add(std::mem::take(&mut delivery.reread));
+    let mut delivered = deliver(&engine, &routes, None, evidence).await?;
+    for one in &mut delivered {
+        intake.add(std::mem::take(&mut one.delivery.reread));
+    }
     let ended_ms = context.clock.now_ms();
-    let requests = destination.usage().requests;
-    let stopped = context.stop.is_asked();
-    let summary = RunSummary { intake, delivery, requests, took_ms: ended_ms - started_ms, stopped };
+    let summary = RunSummary::of(intake, delivered, ended_ms - started_ms, context.stop.is_asked());
     let json = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
     store.end_run(run_id, &json, ended_ms).await?;
     let nothing = if arguments.quarantine { "no file is in quarantine, and nothing is due" } else { "nothing is due" };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// The commented file that `trunkline init` starts from.
 pub const TEMPLATE: &str = include_str!("../../config/trunkline.default.toml");
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConfigFile {
     pub time_zone: Option<String>,
@@ -15,6 +15,9 @@ pub struct ConfigFile {
     pub source: SourceSection,
     pub salesforce: SalesforceSection,
     pub delivery: DeliverySection,
+    pub call_data_api: CallDataSection,
+    /// Tables that are read by the REST destination itself.
+    pub rest: BTreeMap<String, toml::Table>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -36,7 +39,7 @@ pub struct SourceSection {
     pub fetches: Option<u16>,
 }
 
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SalesforceSection {
     pub login: Option<String>,
@@ -65,6 +68,31 @@ pub struct SalesforceSection {
 impl std::fmt::Debug for SalesforceSection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SalesforceSection").finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CallDataSection {
+    pub base_url: Option<String>,
+    pub campaign_id: Option<String>,
+    pub voice_agent_id: Option<String>,
+    pub client_id: Option<String>,
+    pub default_caller_phone: Option<String>,
+    pub token: Option<String>,
+    pub auto_upload: Option<bool>,
+    pub generation: Option<u8>,
+    pub look_up_first: Option<bool>,
+    pub lost_answer: Option<String>,
+    pub requests_in_flight: Option<u16>,
+    pub timeout_s: Option<u32>,
+    pub allow_http: Option<bool>,
+}
+
+/// A token may stand here, so nothing is printed.
+impl std::fmt::Debug for CallDataSection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallDataSection").finish_non_exhaustive()
     }
 }
 

@@ -5,10 +5,12 @@
 
 mod file;
 mod load;
+mod rest;
 mod secret;
 mod settings;
 
 pub use file::{ConfigFile, TEMPLATE};
 pub use load::{find, load, parse};
+pub use rest::{CALL_DATA_API, RestInput};
 pub use secret::resolve;
 pub use settings::{Environment, Overrides, SalesforceInput, Settings, settings};

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::file::SalesforceSection;
-use super::{ConfigFile, resolve};
+use super::{ConfigFile, RestInput, resolve};
 use crate::destinations::salesforce::config::{self as salesforce, LoginFlow, NoMatchRule, SeveralRule};
 use crate::engine::{DispatchLimits, IntakeLimits};
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, SECRET_MISSING};
@@ -33,6 +33,7 @@ pub struct Settings {
     /// `None` if no address is set: commands that only read the store need none.
     pub source: Option<object_store::Settings>,
     pub salesforce: SalesforceInput,
+    pub rest: RestInput,
     pub intake: IntakeLimits,
     pub dispatch: DispatchLimits,
     pub environment: Environment,
@@ -42,6 +43,13 @@ pub struct Settings {
 pub struct SalesforceInput {
     section: SalesforceSection,
     time_zone: TimeZone,
+}
+
+impl SalesforceInput {
+    /// Whether the file says anything of Salesforce.
+    pub fn is_set(&self) -> bool {
+        self.section != SalesforceSection::default()
+    }
 }
 
 /// Default ledger.
@@ -93,6 +101,7 @@ pub fn settings(file: ConfigFile, environment: Environment, flags: Overrides) ->
     Ok(Settings {
         store_path,
         salesforce: SalesforceInput { section: file.salesforce, time_zone: time_zone.clone() },
+        rest: RestInput { tables: file.rest, call_data: file.call_data_api },
         time_zone,
         source,
         intake: IntakeLimits { fetches: usize::from(fetches), inflated_bytes_max },

@@ -20,8 +20,8 @@ pub use dispatch::{DispatchLimits, Preview, Sketch, dispatch, unexpected};
 pub use evidence::Evidence;
 pub use intake::{IntakeLimits, Reading, intake, reread};
 pub use progress::{Event, Progress, Quiet, Stop};
-pub use summary::{DeliverySummary, IntakeSummary, RunSummary, counted, reason, thousands};
-pub use sync::{Days, SyncRun};
+pub use summary::{Delivered, DeliverySummary, IntakeSummary, RunSummary, counted, reason, thousands};
+pub use sync::{Days, Route, SyncRun, deliver};
 
 use std::sync::{Arc, Mutex};
 

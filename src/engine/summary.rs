@@ -74,39 +74,99 @@ pub struct DeliverySummary {
     pub waiting_for: Vec<Problem>,
 }
 
+/// What one destination was sent.
+#[derive(Clone, Debug, Serialize)]
+pub struct Delivered {
+    pub destination: String,
+    pub requests: u64,
+    #[serde(flatten)]
+    pub delivery: DeliverySummary,
+}
+
 /// A whole run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RunSummary {
     pub intake: IntakeSummary,
+    /// Of all destinations together.
     pub delivery: DeliverySummary,
+    /// Of each, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<Delivered>,
     pub requests: u64,
     pub took_ms: i64,
     pub stopped: bool,
 }
 
-impl RunSummary {
-    /// "1,521 delivered, 84 without e-mail, 395 without a match, 6 files in quarantine"; `nothing` if no file was read
-    /// and nothing was due.
-    pub fn sentence(&self, nothing: &str) -> String {
-        let delivery = &self.delivery;
+impl DeliverySummary {
+    fn add(&mut self, other: &DeliverySummary) {
+        self.delivered += other.delivered;
+        self.updated += other.updated;
+        self.adopted += other.adopted;
+        self.unchanged += other.unchanged;
+        self.waiting += other.waiting;
+        self.people_created += other.people_created;
+        for (sum, more) in [(&mut self.skipped, &other.skipped), (&mut self.dead, &other.dead)] {
+            for (code, count) in more {
+                *sum.entry(code.clone()).or_default() += count;
+            }
+        }
+        self.hold = self.hold.take().or_else(|| other.hold.clone());
+        self.gave_up = self.gave_up.take().or_else(|| other.gave_up.clone());
+        self.waiting_for.extend(other.waiting_for.iter().cloned());
+    }
+
+    /// "1,521 delivered, 84 without e-mail".
+    fn parts(&self) -> Vec<String> {
         let mut parts = Vec::new();
         let mut part = |count: u64, words: &str| {
             if count > 0 {
                 parts.push(format!("{} {words}", thousands(count)));
             }
         };
-        part(delivery.delivered, "delivered");
-        part(delivery.updated, "updated");
-        part(delivery.adopted, "adopted");
-        part(delivery.unchanged, "unchanged");
-        for (code, count) in &delivery.skipped {
+        part(self.delivered, "delivered");
+        part(self.updated, "updated");
+        part(self.adopted, "adopted");
+        part(self.unchanged, "unchanged");
+        for (code, count) in &self.skipped {
             part(*count, reason(code));
         }
-        for (code, count) in &delivery.dead {
+        for (code, count) in &self.dead {
             part(*count, &format!("dead-lettered ({code})"));
         }
-        let waiting = if delivery.hold.is_some() { "held" } else { "waiting for the next run" };
-        part(delivery.waiting, waiting);
+        let waiting = if self.hold.is_some() { "held" } else { "waiting for the next run" };
+        part(self.waiting, waiting);
+        parts
+    }
+}
+
+impl RunSummary {
+    pub fn of(intake: IntakeSummary, delivered: Vec<Delivered>, took_ms: i64, stopped: bool) -> RunSummary {
+        let mut delivery = DeliverySummary::default();
+        delivered.iter().for_each(|one| delivery.add(&one.delivery));
+        let requests = delivered.iter().map(|one| one.requests).sum();
+        let destinations = if delivered.len() > 1 { delivered } else { Vec::new() };
+        RunSummary { intake, delivery, destinations, requests, took_ms, stopped }
+    }
+
+    /// "1,521 delivered, 84 without e-mail, 395 without a match, 6 files in quarantine"; `nothing` if no file was read
+    /// and nothing was due.
+    pub fn sentence(&self, nothing: &str) -> String {
+        let mut parts = match self.destinations.as_slice() {
+            [] => self.delivery.parts(),
+            several => {
+                let told = |one: &Delivered| {
+                    let parts = one.delivery.parts();
+                    (!parts.is_empty()).then(|| format!("{}: {}", one.destination, parts.join(", ")))
+                };
+                let each: Vec<String> = several.iter().filter_map(told).collect();
+                if each.is_empty() { Vec::new() } else { vec![each.join("; ")] }
+            }
+        };
+        let mut part = |count: u64, words: &str| {
+            if count > 0 {
+                parts.push(format!("{} {words}", thousands(count)));
+            }
+        };
         let quarantined = self.intake.quarantined;
         part(quarantined, if quarantined == 1 { "file in quarantine" } else { "files in quarantine" });
         let gone = self.intake.gone;

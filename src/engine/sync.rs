@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use jiff::civil::Date;
 
 use super::{
-    DeliverySummary, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Reading, RunSummary, dispatch, intake,
+    Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Reading, RunSummary, dispatch, intake,
 };
 use crate::destinations::Destination;
 use crate::problem;
@@ -24,12 +25,32 @@ impl Days {
     }
 }
 
+/// A destination and how much goes to it at once.
+pub struct Route {
+    pub destination: Arc<dyn Destination>,
+    pub limits: DispatchLimits,
+}
+
+/// Delivers what is due at each of `routes`, all at the same time: one that fails or is slow holds no other up.
+pub async fn deliver(
+    engine: &Engine,
+    routes: &[Route],
+    preview: Option<&dyn Preview>,
+    evidence: Option<Evidence<'_>>,
+) -> Result<Vec<Delivered>, StoreError> {
+    let each = routes.iter().map(|route| async move {
+        let delivery = dispatch(engine, &route.destination, route.limits, preview, evidence).await?;
+        let (destination, requests) = (route.destination.name().to_owned(), route.destination.usage().requests);
+        Ok(Delivered { destination, requests, delivery })
+    });
+    join_all(each).await.into_iter().collect()
+}
+
 /// Everything a sync works with.
 pub struct SyncRun {
     pub engine: Engine,
     pub reading: Reading,
-    pub destination: Arc<dyn Destination>,
-    pub dispatch_limits: DispatchLimits,
+    pub routes: Vec<Route>,
 }
 
 impl SyncRun {
@@ -38,22 +59,18 @@ impl SyncRun {
         let started_ms = self.engine.clock.now_ms();
         let run_id = self.engine.store.begin_run("sync", started_ms).await?;
         let mut intake = self.read(days).await?;
-        let mut delivery = if self.engine.stop.is_asked() {
-            DeliverySummary::default()
-        } else {
+        let mut delivered = Vec::new();
+        if !self.engine.stop.is_asked() {
             self.rearm_skipped(days).await?;
             let evidence = Evidence { reading: &self.reading, since_ms: started_ms };
-            dispatch(&self.engine, &self.destination, self.dispatch_limits, preview, Some(evidence)).await?
-        };
-        intake.add(std::mem::take(&mut delivery.reread));
+            delivered = deliver(&self.engine, &self.routes, preview, Some(evidence)).await?;
+        }
+        for one in &mut delivered {
+            intake.add(std::mem::take(&mut one.delivery.reread));
+        }
         let ended_ms = self.engine.clock.now_ms();
-        let summary = RunSummary {
-            intake,
-            delivery,
-            requests: self.destination.usage().requests,
-            took_ms: ended_ms - started_ms,
-            stopped: self.engine.stop.is_asked(),
-        };
+        let stopped = self.engine.stop.is_asked();
+        let summary = RunSummary::of(intake, delivered, ended_ms - started_ms, stopped);
         let json = serde_json::to_string(&summary).map_err(|error| StoreError::Unusable(error.to_string()))?;
         self.engine.store.end_run(run_id, &json, ended_ms).await?;
         Ok(summary)
@@ -83,8 +100,11 @@ impl SyncRun {
             folder_days: Some((days.from, days.to)),
             ..Rearm::default()
         };
-        let count = self.engine.store.rearm(self.destination.name(), &which, self.engine.clock.now_ms()).await?;
-        tracing::debug!(count, "calls without a match are matched again");
+        for route in &self.routes {
+            let name = route.destination.name();
+            let count = self.engine.store.rearm(name, &which, self.engine.clock.now_ms()).await?;
+            tracing::debug!(count, destination = name, "calls without a match are matched again");
+        }
         Ok(())
     }
 }

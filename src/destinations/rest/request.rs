@@ -137,7 +137,7 @@ fn not_json(name: &str, what: &str) -> Problem {
     )
 }
 
-/// Takes out nulls, and objects and lists that are empty without them.
+/// Takes out nulls, and objects and lists that are empty only without them.
 fn prune(body: &mut Map<String, Value>) {
     body.retain(|_, value| keep(value));
 }
@@ -146,12 +146,14 @@ fn keep(value: &mut Value) -> bool {
     match value {
         Value::Null => false,
         Value::Object(inner) => {
+            let was_empty = inner.is_empty();
             prune(inner);
-            !inner.is_empty()
+            was_empty || !inner.is_empty()
         }
         Value::Array(items) => {
+            let was_empty = items.is_empty();
             items.retain_mut(keep);
-            !items.is_empty()
+            was_empty || !items.is_empty()
         }
         _ => true,
     }

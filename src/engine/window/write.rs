@@ -20,7 +20,8 @@ impl Dispatcher<'_> {
         let loads: Vec<Load<'_>> = planned
             .iter()
             .map(|plan| Load {
-                person: &plan.person.id,
+                // Those of nobody need no order among them.
+                person: if plan.person.id.is_empty() { plan.write.key.as_str() } else { &plan.person.id },
                 kind: u8::from(plan.write.operation != Operation::Create),
                 isolation: plan.claimed.isolation,
             })

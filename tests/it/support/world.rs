@@ -14,7 +14,7 @@ use trunkline::cli::{Context, Global, reading};
 use trunkline::clock::Clock;
 use trunkline::config::Environment;
 use trunkline::destinations::salesforce::Salesforce;
-use trunkline::engine::{Days, Evidence, IntakeSummary, Quiet, RunSummary, Stop, dispatch};
+use trunkline::engine::{Days, Evidence, IntakeSummary, Quiet, RunSummary, Stop, deliver};
 use trunkline::net::Transport;
 use trunkline::sim::salesforce::{Counters, Credentials, Fault, FaultKind, Options, Org, Settings, Simulator};
 use trunkline::sim::sessions::{People, Plan, write_day};
@@ -219,7 +219,7 @@ impl World {
         let clock = self.clock.clone();
         let salesforce = settings.salesforce().unwrap_or_else(|problem| panic!("{problem}"));
         let destination = Salesforce::new("salesforce", salesforce, network, Arc::new(move || clock.now()));
-        run.destination = Arc::new(destination.unwrap_or_else(|problem| panic!("{problem}")));
+        run.routes[0].destination = Arc::new(destination.unwrap_or_else(|problem| panic!("{problem}")));
         run.run(Days { from: DAY, to: DAY }, None).await.expect("a store that works")
     }
 
@@ -231,14 +231,13 @@ impl World {
         let which = Rearm { states: vec!["dead", "due"], ..Rearm::default() };
         store.rearm("salesforce", &which, self.clock.now_ms()).await.expect("a store that works");
         let engine = context.engine(store, Arc::new(Quiet));
-        let destination = or_tell(context.salesforce(&settings));
+        let routes = or_tell(context.routes(&settings));
         let source = or_tell(context.source(&settings));
-        let reading = reading(&settings, source, destination.name());
+        let reading = reading(&settings, source, &routes);
         let evidence = Some(Evidence { reading: &reading, since_ms: self.clock.now_ms() });
-        let mut delivery =
-            dispatch(&engine, &destination, settings.dispatch, None, evidence).await.expect("a store that works");
-        let intake: IntakeSummary = std::mem::take(&mut delivery.reread);
-        RunSummary { intake, delivery, requests: destination.usage().requests, took_ms: 0, stopped: false }
+        let mut delivered = deliver(&engine, &routes, None, evidence).await.expect("a store that works");
+        let intake: IntakeSummary = std::mem::take(&mut delivered[0].delivery.reread);
+        RunSummary::of(intake, delivered, 0, false)
     }
 
     pub fn fault(&self, fault: Fault) -> &World {

@@ -1,0 +1,130 @@
+//! The REST destinations: the tables [rest.NAME], and [call_data_api] with the variables that its users have.
+
+use super::file::CallDataSection;
+use super::resolve;
+use super::settings::{Environment, Settings};
+use crate::destinations::rest::config as rest;
+use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
+
+/// The name of the call-data API as a destination, and of its ready configuration.
+pub const CALL_DATA_API: &str = "call_data_api";
+
+/// Everything that is said of REST destinations; checked when it is needed.
+pub struct RestInput {
+    pub tables: std::collections::BTreeMap<String, toml::Table>,
+    pub call_data: CallDataSection,
+}
+
+impl Settings {
+    /// Whether Salesforce takes part: where anything is said of it, or where there is nothing else.
+    pub fn uses_salesforce(&self) -> bool {
+        let said = self.environment.iter().any(|(name, value)| name.starts_with("SF_") && !value.trim().is_empty());
+        said || self.salesforce.is_set() || self.rest_names().is_empty()
+    }
+
+    /// The REST destinations that calls of every source go to, by name.
+    pub fn rest_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.rest.tables.keys().cloned().collect();
+        if self.uploads_by_itself() {
+            names.insert(0, CALL_DATA_API.to_owned());
+        }
+        names
+    }
+
+    fn uploads_by_itself(&self) -> bool {
+        let variable = variable(&self.environment, "CRM_AUTO_UPLOAD");
+        let variable = variable.map(|text| ["1", "true", "yes", "on"].contains(&text.to_ascii_lowercase().as_str()));
+        variable.or(self.rest.call_data.auto_upload).unwrap_or(false)
+    }
+
+    /// The settings of one of them.
+    pub fn rest(&self, name: &str) -> Result<rest::Settings, Problem> {
+        let follow = |key: &str, value: &str| resolve(key, value, &self.environment);
+        let section = match self.rest.tables.get(name) {
+            _ if name == CALL_DATA_API => rest::section(name, self.call_data_table()?)?,
+            Some(table) => rest::section(name, self.with_references(name, table)?)?,
+            None => {
+                return Err(Problem::new(
+                    CONFIG_CONTRADICTION,
+                    format!("there is no destination [rest.{name}]"),
+                    "add its table to trunkline.toml; docs/rest.md shows one",
+                ));
+            }
+        };
+        rest::Settings::of(name, section, &follow)
+    }
+
+    /// `env:NAME` in `values`, `base_url` and the login's ids is followed as it is in secrets.
+    fn with_references(&self, name: &str, table: &toml::Table) -> Result<toml::Table, Problem> {
+        let mut table = table.clone();
+        let follow = |place: &mut toml::Value, key: &str| -> Result<(), Problem> {
+            let Some(variable) = place.as_str().and_then(|text| text.strip_prefix("env:")) else { return Ok(()) };
+            let value = self.environment.get(variable).ok_or_else(|| {
+                let what = format!("[rest.{name}]: {key} refers to the variable {variable}, which is not set");
+                Problem::new(CONFIG_CONTRADICTION, what, "set the variable, or write the value here")
+            })?;
+            *place = toml::Value::String(value.clone());
+            Ok(())
+        };
+        if let Some(place) = table.get_mut("base_url") {
+            follow(place, "base_url")?;
+        }
+        if let Some(toml::Value::Table(values)) = table.get_mut("values") {
+            for (key, place) in values.iter_mut() {
+                follow(place, &format!("values.{key}"))?;
+            }
+        }
+        Ok(table)
+    }
+
+    /// [call_data_api] and the variables, as a table over the ready configuration.
+    fn call_data_table(&self) -> Result<toml::Table, Problem> {
+        let said = &self.rest.call_data;
+        let text = |name: &str, key: &Option<String>| {
+            variable(&self.environment, name).or_else(|| key.clone()).filter(|text| !text.trim().is_empty())
+        };
+        let mut table = toml::Table::new();
+        table.insert("preset".into(), CALL_DATA_API.into());
+        let mut values = toml::Table::new();
+        for (value, name, key) in [
+            ("campaign_id", "CRM_CAMPAIGN_ID", &said.campaign_id),
+            ("voice_agent_id", "CRM_VOICE_AGENT_ID", &said.voice_agent_id),
+            ("client_id", "CRM_CLIENT_ID", &said.client_id),
+            ("default_caller_phone", "CRM_DEFAULT_CALLER_PHONE", &said.default_caller_phone),
+        ] {
+            if let Some(text) = text(name, key) {
+                values.insert(value.into(), text.into());
+            }
+        }
+        if let Some(generation) = said.generation {
+            if !(1..=2).contains(&generation) {
+                let what = format!("[call_data_api]: generation cannot be {generation}");
+                return Err(Problem::new(CONFIG_BAD_VALUE, what, "give 1 or 2"));
+            }
+            values.insert("generation".into(), generation.to_string().into());
+            table.insert("keep_nulls".into(), (generation == 2).into());
+        }
+        table.insert("values".into(), values.into());
+        if let Some(base_url) = text("CRM_BASE_URL", &said.base_url) {
+            table.insert("base_url".into(), base_url.into());
+        }
+        if let Some(token) = text("CRM_API_TOKEN", &said.token) {
+            let auth =
+                toml::Table::from_iter([("kind".to_owned(), "token".into()), ("token".to_owned(), token.into())]);
+            table.insert("auth".into(), auth.into());
+        }
+        let mut add = |key: &str, value: Option<toml::Value>| {
+            table.extend(value.map(|value| (key.to_owned(), value)));
+        };
+        add("allow_http", said.allow_http.map(Into::into));
+        add("timeout_s", said.timeout_s.map(|s| i64::from(s).into()));
+        add("requests_in_flight", said.requests_in_flight.map(|n| i64::from(n).into()));
+        add("lost_answer", said.lost_answer.clone().map(Into::into));
+        add("doubles", said.look_up_first.filter(|first| *first).map(|_| "look_up_first".into()));
+        Ok(table)
+    }
+}
+
+fn variable(environment: &Environment, name: &str) -> Option<String> {
+    environment.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
