@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 
 use super::{Context, Exit, Failure, Output};
 use crate::config::{self, Settings};
-use crate::destinations::{Destination, Outcome};
+use crate::destinations::{Destination, Doubles, Outcome, Readiness};
 use crate::problem::Problem;
 
 #[derive(Args)]
@@ -53,12 +53,20 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     if source_ok {
         report.add("yesterday", yesterday(context, &settings).await, output, context);
     }
-    match context.salesforce(&settings) {
-        Err(failure) => report.add("salesforce", Step::Bad(failure.problem), output, context),
-        Ok(destination) => {
-            for (name, step) in salesforce(&destination).await {
-                report.add(name, step, output, context);
+    if settings.uses_salesforce() {
+        match context.salesforce(&settings) {
+            Err(failure) => report.add("salesforce", Step::Bad(failure.problem), output, context),
+            Ok(destination) => {
+                for (name, step) in salesforce(&destination).await {
+                    report.add(name, step, output, context);
+                }
             }
+        }
+    }
+    for name in settings.rest_names() {
+        match context.rest(&settings, &name) {
+            Err(failure) => report.add(&name, Step::Bad(failure.problem), output, context),
+            Ok(route) => report.add(&name, rest(&route.destination).await, output, context),
         }
     }
     report.end(output, context)?;
@@ -153,6 +161,16 @@ async fn yesterday(context: &Context, settings: &Settings) -> Step {
                 Step::Bad(problem)
             }
         },
+    }
+}
+
+async fn rest(destination: &Arc<dyn Destination>) -> Step {
+    match destination.prepare().await {
+        Ok(Readiness { key_advice: Some(advice), .. }) => Step::Warn(advice.what, advice.help),
+        Ok(Readiness { doubles: Doubles::Refused, .. }) => Step::Fine("set; the API itself refuses doubles".to_owned()),
+        Ok(_) => Step::Fine("set; a request without an answer is looked up before it is sent again".to_owned()),
+        Err(Outcome::Hold { problem } | Outcome::Retry { problem, .. }) => Step::Bad(problem),
+        Err(other) => Step::Bad(crate::engine::unexpected(&other)),
     }
 }
 

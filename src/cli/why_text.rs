@@ -67,6 +67,9 @@ fn call(account: &Account, zone: &TimeZone, output: &mut Output) -> io::Result<(
     Ok(())
 }
 
+/// Of a value with parts, how much is shown.
+const STRUCTURE_CHARS_MAX: usize = 300;
+
 fn delivery(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone, output: &mut Output) -> io::Result<()> {
     let row = &delivery.row;
     output.line("")?;
@@ -78,7 +81,7 @@ fn delivery(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone, output: 
     if let Some(record) = &delivery.record {
         output.line("  record")?;
         for (name, value) in record.as_object().into_iter().flatten() {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value.as_str().map_or_else(|| short(&value.to_string()), str::to_owned);
             let text = visible_lines(&text).replace('\n', "\n      | ");
             let text = if text.contains('\n') { format!("\n      | {text}") } else { text };
             output.line(format!("    {name}: {text}"))?;
@@ -109,8 +112,18 @@ fn delivery(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone, output: 
     Ok(())
 }
 
+/// A whole transcript is for `--json`.
+fn short(json: &str) -> String {
+    let mut short: String = json.chars().take(STRUCTURE_CHARS_MAX).collect();
+    if short.len() < json.len() {
+        short.push('…');
+    }
+    short
+}
+
 fn matched(decision: &Match, output: &mut Output) -> io::Result<()> {
     let verdict = match &decision.verdict {
+        Verdict::Found(person) if person.id.is_empty() => "no person's record".to_owned(),
         Verdict::Found(person) => format!("{} {}", person.object, person.id),
         Verdict::NoEmail => "nobody: the call has no e-mail address".to_owned(),
         Verdict::NoMatch => "nobody has this e-mail address".to_owned(),

@@ -18,6 +18,8 @@ use crate::store::{Attempt, Change, Claimed, IntentFate, Settlement, StoreError,
 
 /// Dates whose earlier records are kept in memory, unless one window has more.
 const ADOPTABLE_DATES_MAX: usize = 60;
+/// Longest record that the ledger keeps beside the call that it was made of, as JSON.
+const RECORD_KEPT_BYTES_MAX: usize = 64 * 1024;
 /// Unknown outcomes in a row before a record goes in a smaller batch.
 const UNKNOWN_BEFORE_ISOLATION: u32 = 3;
 /// Tries of a record at a trigger that runs into a limit: the first two are in batches that get smaller.

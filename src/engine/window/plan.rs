@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::civil::Date;
 
 use super::one::matching;
-use super::{ADOPTABLE_DATES_MAX, Matched, Planned, again, settlement, to_json};
-use crate::destinations::{Doubles, Existing, Operation, Outcome};
+use super::{ADOPTABLE_DATES_MAX, Matched, Planned, RECORD_KEPT_BYTES_MAX, again, settlement, to_json};
+use crate::destinations::{Doubles, Existing, Operation, Outcome, Record};
 use crate::engine::backoff;
 use crate::engine::dispatch::{Adoptable, Dispatcher};
 use crate::engine::evidence::Look;
@@ -130,7 +130,7 @@ impl Dispatcher<'_> {
                 revision: plan.sent.revision,
                 digest: plan.sent.digest,
                 matching: matching(&plan.claimed, &plan.decision, &plan.person),
-                record_json: to_json(&plan.write.record),
+                record_json: kept(&plan.write.record),
             })
             .collect::<Vec<_>>();
         if intents.is_empty() {
@@ -139,6 +139,15 @@ impl Dispatcher<'_> {
         let held = self.engine.store.intend(intents, self.engine.clock.now_ms()).await?;
         let held: std::collections::HashSet<i64> = held.into_iter().collect();
         Ok(planned.into_iter().filter(|plan| held.contains(&plan.claimed.delivery_id)).collect())
+    }
+}
+
+/// What the ledger keeps of a record, for `why`: a long one can be made again from the call.
+fn kept(record: &Record) -> String {
+    let json = to_json(record);
+    match json.len() {
+        0..=RECORD_KEPT_BYTES_MAX => json,
+        bytes => to_json(&serde_json::json!({ "(not kept)": format!("{bytes} bytes as JSON") })),
     }
 }
 
