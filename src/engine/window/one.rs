@@ -51,7 +51,9 @@ impl Dispatcher<'_> {
 
     fn stand(&self, one: &Matched, found: Option<&Existing>, mapped: &Mapped) -> Stand {
         let claimed = &one.claimed;
-        let remote_id = claimed.remote_id.clone().or_else(|| found.map(|existing| existing.remote_id.clone()));
+        // What was only told by a refusal may be no id at all; what was found by a look-up is one.
+        let told = claimed.remote_id.as_ref().filter(|_| claimed.delivered_digest.is_some() || found.is_none());
+        let remote_id = told.or(found.map(|existing| &existing.remote_id)).cloned();
         let on_person = is_on(claimed, found, &one.person);
         let says_the_same = found
             .filter(|existing| on_person && remote_id.as_ref() == Some(&existing.remote_id))
