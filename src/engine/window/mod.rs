@@ -20,8 +20,8 @@ use crate::store::{Attempt, Change, Claimed, IntentFate, Settlement, StoreError,
 const ADOPTABLE_DATES_MAX: usize = 60;
 /// Unknown outcomes in a row before a record goes in a smaller batch.
 const UNKNOWN_BEFORE_ISOLATION: u32 = 3;
-/// Tries of a record at a trigger that runs into a limit: the first two are in batches that get smaller.
-const TRIGGER_ATTEMPTS_MAX: u32 = 5;
+/// Tries of a record at a refusal that time seldom mends: the first two are in batches that get smaller.
+const STUBBORN_ATTEMPTS_MAX: u32 = 5;
 
 /// A delivery whose person is known.
 struct Matched {

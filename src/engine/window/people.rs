@@ -126,6 +126,7 @@ impl Dispatcher<'_> {
             Err(outcome) => {
                 let sent = sent_of(one, Digest::of(b""), Operation::Create);
                 let mut decision = decide(&sent, outcome, now_ms, self.engine.chance());
+                self.temper(one, &mut decision);
                 if let (Change::Again { next_at_ms, intent, .. }, true) = (&mut decision.change, unsettled) {
                     *next_at_ms = later(now_ms, self.limits.settle);
                     *intent = IntentFate::Leave;
