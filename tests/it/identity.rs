@@ -1,9 +1,13 @@
 //! Promise: one call, one record, however odd its id or address is, and also where another program or an earlier life
 //! of the ledger has been there before.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::json;
 use trunkline::sim::salesforce::{Fault, FaultKind};
 
+use crate::support::network::{LateNetwork, Loss};
 use crate::support::session::session;
 use crate::support::world::{DAY, KeyField, World, text};
 
@@ -268,4 +272,20 @@ async fn a_lead_that_the_org_never_takes_is_a_dead_letter_at_last() {
     assert_eq!(summary.delivery.dead.get("TL0606"), Some(&1), "{:?}", summary.delivery);
     world.org.clear_faults();
     assert_eq!(world.retry().await.delivery.delivered, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_people_whom_a_slow_org_takes_long_to_make_are_delivered_in_the_same_run() {
+    let world = World::new(KeyField::There).await.configure("[salesforce]\nno_match = \"create_lead\"");
+    world.contact("ada@example.com");
+    for index in 0..40 {
+        let (id, email) = (format!("rm_{index}"), format!("caller{index}@example.com"));
+        world.put(&format!("{id}.json"), &session(&id, &email, "2026-11-20T09:00:00", 60));
+    }
+    world.put("known.json", &session("known", "ada@example.com", "2026-11-20T08:00:00", 60));
+    // Each write takes 20 seconds.
+    let network = LateNetwork::new(world.clock.clone(), Loss::Cut, 0, Duration::ZERO);
+    let summary = world.sync_over(Arc::new(network)).await;
+    assert_eq!((summary.delivery.delivered, summary.delivery.waiting), (41, 0), "{:?}", summary.delivery);
+    assert_eq!(world.org.records("Lead").len(), 40);
 }

@@ -5,7 +5,7 @@
 
 use super::{Matched, address_digest, again, sent_of, settlement, to_json};
 use crate::destinations::{CreatesPeople, Match, Operation, Outcome, Person, Verdict};
-use crate::engine::dispatch::{Dispatcher, unexpected};
+use crate::engine::dispatch::{DispatchLimits, Dispatcher, unexpected};
 use crate::engine::outcome::{decide, later};
 use crate::model::Digest;
 use crate::problem::{self, Problem};
@@ -45,7 +45,9 @@ impl Dispatcher<'_> {
                 (Verdict::NoMatch, None) => match self.destination.people() {
                     Some(people) if self.preview.is_some() => done.push(self.sketch_person(people, &one, &decision)),
                     // An org that is held or in trouble is not asked once more for each of many.
-                    Some(_) if self.is_stopped() => done.push(again(&one, self.engine.clock.now_ms(), None)),
+                    Some(_) if self.is_stopped() || !self.has_time(&one) => {
+                        done.push(again(&one, self.engine.clock.now_ms(), None))
+                    }
                     Some(people) => match self.create_person(people, &one).await? {
                         Ok((decision, person)) => matched.push(Matched { claimed: one, decision, person }),
                         Err(settlement) => done.push(*settlement),
@@ -80,6 +82,13 @@ impl Dispatcher<'_> {
         }
     }
 
+    /// Whether a person can be made first and all that is matched still be written under its lease.
+    fn has_time(&self, one: &Claimed) -> bool {
+        let DispatchLimits { lease, write, .. } = self.limits;
+        let spare = lease.saturating_sub(write) / 2;
+        later(self.engine.clock.now_ms(), write + spare) < one.lease_until_ms
+    }
+
     /// Makes a person, one process and one call at a time for each address; the match is asked again first.
     async fn create_person(
         &mut self,
@@ -101,6 +110,7 @@ impl Dispatcher<'_> {
                     let made = people.create_person(&one.call).await;
                     made.map(|person| {
                         self.summary.people_created += 1;
+                        self.progressed();
                         let verdict = Verdict::Found(person.clone());
                         (Match { verdict, rule: format!("{rule}, created"), candidates, candidates_total }, person)
                     })
