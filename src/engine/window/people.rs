@@ -137,9 +137,12 @@ impl Dispatcher<'_> {
                 let sent = sent_of(one, Digest::of(b""), Operation::Create);
                 let mut decision = decide(&sent, outcome, now_ms, self.engine.chance());
                 self.temper(one, &mut decision);
-                if let (Change::Again { next_at_ms, intent, .. }, true) = (&mut decision.change, unsettled) {
-                    *next_at_ms = later(now_ms, self.limits.settle);
+                if let Change::Again { next_at_ms, intent, .. } = &mut decision.change {
+                    // What became of the person says nothing of what was sent for the call before.
                     *intent = IntentFate::Leave;
+                    if unsettled {
+                        *next_at_ms = later(now_ms, self.limits.settle);
+                    }
                 }
                 self.follow(&decision).await?;
                 self.count_dead(&decision.change);
