@@ -60,7 +60,7 @@ impl Dispatcher<'_> {
     }
 
     fn count_dead(&mut self, change: &Change) {
-        if let Change::Dead { problem } = change {
+        if let Change::Dead { problem, .. } = change {
             *self.summary.dead.entry(problem.code.clone()).or_default() += 1;
         }
     }

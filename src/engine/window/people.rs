@@ -25,6 +25,9 @@ impl Dispatcher<'_> {
             }
         };
         let mut answers = answers.into_iter();
+        // Making people takes a request or two for each: what is matched is still to be written under its lease.
+        let DispatchLimits { lease, write, .. } = self.limits;
+        let make_until_ms = later(self.engine.clock.now_ms(), lease.saturating_sub(write) / 2);
         let (mut matched, mut done) = (Vec::with_capacity(claimed.len()), Vec::new());
         for one in claimed {
             let decision = if keeps_person(&one) { kept(&one) } else { answers.next() };
@@ -45,7 +48,7 @@ impl Dispatcher<'_> {
                 (Verdict::NoMatch, None) => match self.destination.people() {
                     Some(people) if self.preview.is_some() => done.push(self.sketch_person(people, &one, &decision)),
                     // An org that is held or in trouble is not asked once more for each of many.
-                    Some(_) if self.is_stopped() || !self.has_time(&one) => {
+                    Some(_) if self.is_stopped() || self.engine.clock.now_ms() >= make_until_ms => {
                         done.push(again(&one, self.engine.clock.now_ms(), None))
                     }
                     Some(people) => match self.create_person(people, &one).await? {
@@ -80,13 +83,6 @@ impl Dispatcher<'_> {
             }
             _ => self.skip(one, decision),
         }
-    }
-
-    /// Whether a person can be made first and all that is matched still be written under its lease.
-    fn has_time(&self, one: &Claimed) -> bool {
-        let DispatchLimits { lease, write, .. } = self.limits;
-        let spare = lease.saturating_sub(write) / 2;
-        later(self.engine.clock.now_ms(), write + spare) < one.lease_until_ms
     }
 
     /// Makes a person, one process and one call at a time for each address; the match is asked again first.

@@ -86,7 +86,8 @@ impl Dispatcher<'_> {
 
     /// Turns endless tries into smaller batches, and at last into a dead letter.
     pub(super) fn temper(&self, claimed: &Claimed, decision: &mut Decision) {
-        let Change::Again { counts: true, isolate, .. } = &mut decision.change else { return };
+        let Change::Again { counts: true, isolate, intent, .. } = &mut decision.change else { return };
+        let intent = *intent;
         let attempts = claimed.attempts + 1;
         if decision.label == "unknown" && attempts >= UNKNOWN_BEFORE_ISOLATION {
             *isolate = true;
@@ -101,7 +102,7 @@ impl Dispatcher<'_> {
             _ => self.limits.attempts_max,
         };
         if let (true, true, Some(problem)) = (alone, attempts >= most, &decision.problem) {
-            decision.change = Change::Dead { problem: StoredProblem::from(problem) };
+            decision.change = Change::Dead { problem: StoredProblem::from(problem), intent };
             decision.label = "rejected";
         }
     }

@@ -331,7 +331,12 @@ impl Leased {
                         .to_owned(),
                 };
                 let (delivery_id, fence) = self.lease;
-                Box::new(Settlement { delivery_id, fence, change: Change::Dead { problem }, attempt: None })
+                Box::new(Settlement {
+                    delivery_id,
+                    fence,
+                    change: Change::Dead { problem, intent: IntentFate::Leave },
+                    attempt: None,
+                })
             },
         )
     }
@@ -414,10 +419,12 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
         ),
-        Change::Dead { problem } => (
-            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'dead' END, next_at = 0, code = ?5, what = ?6, help = ?7, attempts = attempts + 1,
-             intent_at = NULL, intent_digest = NULL, intent_settled = 0"
-                .to_owned(),
+        Change::Dead { problem, intent } => (
+            format!(
+                "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'dead' END, next_at = 0, code = ?5,
+                 what = ?6, help = ?7, attempts = attempts + 1 {}",
+                kept_intent(*intent)
+            ),
             vec![text(&problem.code), text(&problem.what), text(&problem.help)],
         ),
         Change::Again { next_at_ms, problem, counts, isolate, rematch, remote_id, intent } => {
