@@ -7,7 +7,7 @@ use super::{Context, Exit, Failure, Output};
 use crate::config::Settings;
 use crate::engine::counted;
 use crate::problem::{self, CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
-use crate::store::{CallFilter, DeliveryFilter, QuarantineStore, RawFilter, RawRow, ReadStore};
+use crate::store::{CallFilter, DeliveryFilter, QuarantineStore, RawFilter, RawRow, ReadStore, StoredProblem};
 
 /// The states that a person can ask for.
 pub const STATES: &[&str] = &["due", "unknown", "held", "leased", "delivered", "skipped", "dead"];
@@ -165,7 +165,6 @@ pub async fn deliveries(context: &Context, arguments: DeliveryArguments, output:
     let cells = rows
         .iter()
         .map(|row| {
-            let problem = row.problem.as_ref();
             vec![
                 row.source_id.clone(),
                 day(row.day.as_deref()),
@@ -173,13 +172,17 @@ pub async fn deliveries(context: &Context, arguments: DeliveryArguments, output:
                 row.state.clone(),
                 format!("{}/{}", row.delivered_revision, row.desired_revision),
                 row.remote_id.clone().unwrap_or_default(),
-                problem.map_or_else(String::new, |problem| format!("{} {}", problem.code, problem.what)),
+                cause(row.problem.as_ref()),
             ]
         })
         .collect();
     output.table(&["session", "day", "to", "state", "revision", "record", "why"], cells)?;
     arguments.limit.tell(rows.len(), output);
     Ok(Exit::Done)
+}
+
+fn cause(problem: Option<&StoredProblem>) -> String {
+    problem.map_or_else(String::new, |problem| format!("{} {}", problem.code, problem.what))
 }
 
 pub async fn quarantine(
@@ -200,12 +203,11 @@ pub async fn quarantine(
     let cells = rows
         .iter()
         .map(|row| {
-            let problem = row.problem.as_ref();
             vec![
                 row.url.clone(),
                 row.bytes.to_string(),
                 shown(row.seen_at_ms, &settings.time_zone),
-                problem.map_or_else(String::new, |problem| format!("{} {}", problem.code, problem.what)),
+                cause(row.problem.as_ref()),
             ]
         })
         .collect();

@@ -87,6 +87,8 @@ pub async fn dispatch(
         dispatcher.run().await?;
     }
     if preview.is_none() {
+        // What ran out of its lease waits as well.
+        engine.store.reclaim(engine.clock.now_ms()).await?;
         dispatcher.summary.waiting = dispatcher.count_due().await?;
     }
     // The store itself settles what it cannot read back, so that no outcome tells of it.

@@ -4,6 +4,7 @@
 //! waited while another one delivered, may know less than the record holds; the source knows what is newest.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use futures_util::{StreamExt, stream};
 
@@ -26,7 +27,7 @@ pub struct Evidence<'a> {
 pub(super) enum Look {
     /// A file was changed since it was read, and was read again.
     Superseded,
-    /// It could not be told.
+    /// The source does not answer.
     Unsure(Problem),
 }
 
@@ -35,17 +36,8 @@ impl Dispatcher<'_> {
     pub(super) async fn look_again(&mut self, keys: &[CallKey]) -> Result<HashMap<CallKey, Look>, StoreError> {
         let Some(evidence) = self.evidence else { return Ok(HashMap::new()) };
         let unseen = self.engine.store.unseen(keys, evidence.since_ms).await?;
-        let source = &evidence.reading.source;
-        let answers: Vec<(UnseenFile, Result<Option<RawRef>, FetchError>)> = stream::iter(unseen)
-            .map(|file| async move {
-                let answer = source.look(&file.url).await;
-                (file, answer)
-            })
-            .buffer_unordered(evidence.reading.limits.fetches.max(1))
-            .collect()
-            .await;
         let (mut looks, mut changed) = (HashMap::new(), Vec::new());
-        for (file, answer) in answers {
+        for (file, answer) in look_at(unseen, evidence.reading).await {
             match answer {
                 // What is gone says nothing newer.
                 Ok(None) => {}
@@ -54,8 +46,9 @@ impl Dispatcher<'_> {
                     looks.entry(file.key).or_insert(Look::Superseded);
                     changed.push((file.day, raw));
                 }
+                // It is not of this source, or cannot be read there any more: no wait would tell more.
                 Err(FetchError::File(problem)) => {
-                    looks.insert(file.key, Look::Unsure(problem));
+                    tracing::debug!(code = %problem.code, "a file cannot be looked at; what is known of it counts");
                 }
                 Err(FetchError::Source(problem)) => {
                     self.cool(&problem);
@@ -72,4 +65,26 @@ impl Dispatcher<'_> {
         }
         Ok(looks)
     }
+}
+
+type Looked = (UnseenFile, Result<Option<RawRef>, FetchError>);
+
+/// Looks at each file; once the source fails, its answer stands for all that are left: each would take as long to fail.
+async fn look_at(files: Vec<UnseenFile>, reading: &Reading) -> Vec<Looked> {
+    let failed: OnceLock<Problem> = OnceLock::new();
+    let (failed, source) = (&failed, &reading.source);
+    stream::iter(files)
+        .map(|file| async move {
+            if let Some(problem) = failed.get() {
+                return (file, Err(FetchError::Source(problem.clone())));
+            }
+            let answer = source.look(&file.url).await;
+            if let Err(FetchError::Source(problem)) = &answer {
+                _ = failed.set(problem.clone());
+            }
+            (file, answer)
+        })
+        .buffer_unordered(reading.limits.fetches.max(1))
+        .collect()
+        .await
 }

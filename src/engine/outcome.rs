@@ -56,8 +56,7 @@ pub fn decide(sent: &Sent, outcome: Outcome, now_ms: i64, chance: f64) -> Decisi
         Outcome::Retry { after, problem, smaller } => {
             let wait = backoff::wait(sent.attempts + 1, after, chance);
             let wait = if smaller && sent.attempts == 0 { Duration::ZERO } else { wait };
-            let intent = if sent.unresolved.is_some() { IntentFate::Leave } else { IntentFate::Clear };
-            let options = Again { counts: true, isolate: smaller, intent, ..Again::default() };
+            let options = Again { counts: true, isolate: smaller, intent: refused(sent), ..Again::default() };
             let follow = if smaller { Follow::Nothing } else { Follow::Cool };
             Decision {
                 change: again(later(now_ms, wait), Some(&problem), options),
@@ -76,23 +75,20 @@ pub fn decide(sent: &Sent, outcome: Outcome, now_ms: i64, chance: f64) -> Decisi
                 follow: Follow::Cool,
             }
         }
-        Outcome::Rematch { problem } if sent.rematched => dead(problem),
+        Outcome::Rematch { problem } if sent.rematched => dead(sent, problem),
         Outcome::Rematch { problem } => Decision {
             change: again(now_ms, Some(&problem), Again { rematch: true, ..Again::default() }),
             label: "rematch",
             problem: Some(problem),
             follow: Follow::Nothing,
         },
-        Outcome::Reject { problem } => dead(problem),
-        Outcome::Hold { problem } => {
-            let intent = if sent.unresolved.is_some() { IntentFate::Leave } else { IntentFate::Clear };
-            Decision {
-                change: again(now_ms, Some(&problem), Again { intent, ..Again::default() }),
-                label: "hold",
-                follow: Follow::Hold(problem.clone()),
-                problem: Some(problem),
-            }
-        }
+        Outcome::Reject { problem } => dead(sent, problem),
+        Outcome::Hold { problem } => Decision {
+            change: again(now_ms, Some(&problem), Again { intent: refused(sent), ..Again::default() }),
+            label: "hold",
+            follow: Follow::Hold(problem.clone()),
+            problem: Some(problem),
+        },
     }
 }
 
@@ -112,9 +108,14 @@ fn delivered(sent: &Sent, remote_id: String) -> Decision {
     }
 }
 
-fn dead(problem: Problem) -> Decision {
+/// A refusal forgets what was refused, not an older send whose outcome is unknown.
+fn refused(sent: &Sent) -> IntentFate {
+    if sent.unresolved.is_some() { IntentFate::Leave } else { IntentFate::Clear }
+}
+
+fn dead(sent: &Sent, problem: Problem) -> Decision {
     Decision {
-        change: Change::Dead { problem: StoredProblem::from(&problem) },
+        change: Change::Dead { problem: StoredProblem::from(&problem), intent: refused(sent) },
         label: "rejected",
         problem: Some(problem),
         follow: Follow::Nothing,
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn an_unknown_outcome_keeps_the_intent_and_a_known_failure_does_not_forget_an_older_unknown() {
         let fate = |sent: &Sent, outcome| match decide(sent, outcome, 0, 0.5).change {
-            Change::Again { intent, .. } => intent,
+            Change::Again { intent, .. } | Change::Dead { intent, .. } => intent,
             other => panic!("{other:?}"),
         };
         let unknown = |settled| Outcome::Unknown { problem: problem(OUTCOME_UNKNOWN), settled };
@@ -195,6 +196,9 @@ mod tests {
         assert_eq!(fate(&sent(), retry()), IntentFate::Clear);
         let open = Sent { unresolved: Some(Digest::of(b"old")), ..sent() };
         assert_eq!(fate(&open, retry()), IntentFate::Leave);
+        let reject = || Outcome::Reject { problem: problem(ROW_VALIDATION) };
+        assert_eq!(fate(&sent(), reject()), IntentFate::Clear);
+        assert_eq!(fate(&open, reject()), IntentFate::Leave);
     }
 
     #[test]

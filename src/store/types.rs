@@ -142,8 +142,10 @@ pub enum Change {
         problem: StoredProblem,
         match_json: String,
     },
+    /// A person must look.
     Dead {
         problem: StoredProblem,
+        intent: IntentFate,
     },
     /// Due again at `next_at_ms`. What it was matched to and what was sent stays, as told.
     Again {

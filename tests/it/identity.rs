@@ -1,9 +1,13 @@
 //! Promise: one call, one record, however odd its id or address is, and also where another program or an earlier life
 //! of the ledger has been there before.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::json;
 use trunkline::sim::salesforce::{Fault, FaultKind};
 
+use crate::support::network::{LateNetwork, Loss};
 use crate::support::session::session;
 use crate::support::world::{DAY, KeyField, World, text};
 
@@ -224,4 +228,64 @@ async fn a_task_that_somebody_moved_stays_where_it_was_moved_to_until_the_caller
         assert_eq!(who(), ben, "{key_field:?}: another caller is another person");
         assert_eq!(world.tasks().len(), 1, "{key_field:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_subject_of_the_earlier_script_is_asked_for_in_queries_that_the_org_takes() {
+    let subject = format!("{} {{date}}", "Звонок ".repeat(30));
+    let world = World::new(KeyField::There).await.configure(&format!("[salesforce]\nadopt_subject = \"{subject}\""));
+    world.contact("ada@example.com");
+    for day in 1..=20 {
+        let start = format!("2026-11-{day:02}T09:00:00");
+        world.put(&format!("{day}.json"), &session(&format!("rm_{day}"), "ada@example.com", &start, 60));
+    }
+    let summary = world.sync().await;
+    assert_eq!((summary.delivery.delivered, summary.delivery.waiting), (20, 0), "{:?}", summary.delivery);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_holder_nobody_can_see_is_told_and_not_tried_for_nights() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    for id in ["rm_1", "rm_2"] {
+        world.put(&format!("{id}.json"), &session(id, "ada@example.com", "2026-11-20T09:00:00", 60));
+    }
+    let message = "duplicate value found: Call_Key__c duplicates value on record with id: <unknown>";
+    world.fault(Fault::new(FaultKind::FailRow).failing_with("DUPLICATE_VALUE", message));
+    let summary = world.sync().await;
+    assert_eq!(summary.delivery.dead.values().sum::<u64>(), 2, "{:?}", summary.delivery);
+    let calls = world.org.counters().api_calls;
+    assert!(calls < 30, "{calls} requests");
+    world.org.clear_faults();
+    assert_eq!(world.retry().await.delivery.delivered, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_the_org_never_takes_is_a_dead_letter_at_last() {
+    let world = World::new(KeyField::There)
+        .await
+        .configure("[salesforce]\nno_match = \"create_lead\"\n[delivery]\nattempts_max = 4");
+    world.put("one.json", &session("rm_1", "ada@example.com", "2026-11-20T09:00:00", 60));
+    let (code, message) = ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "LeadTrigger: System.LimitException: Too many SOQL");
+    world.fault(Fault::new(FaultKind::FailRow).on_path("/sobjects/Lead").failing_with(code, message));
+    let summary = world.sync().await;
+    assert_eq!(summary.delivery.dead.get("TL0606"), Some(&1), "{:?}", summary.delivery);
+    world.org.clear_faults();
+    assert_eq!(world.retry().await.delivery.delivered, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_people_whom_a_slow_org_takes_long_to_make_are_delivered_in_the_same_run() {
+    let world = World::new(KeyField::There).await.configure("[salesforce]\nno_match = \"create_lead\"");
+    world.contact("ada@example.com");
+    for index in 0..40 {
+        let (id, email) = (format!("rm_{index}"), format!("caller{index}@example.com"));
+        world.put(&format!("{id}.json"), &session(&id, &email, "2026-11-20T09:00:00", 60));
+    }
+    world.put("known.json", &session("known", "ada@example.com", "2026-11-20T08:00:00", 60));
+    // Each write takes 20 seconds.
+    let network = LateNetwork::new(world.clock.clone(), Loss::Cut, 0, Duration::ZERO);
+    let summary = world.sync_over(Arc::new(network)).await;
+    assert_eq!((summary.delivery.delivered, summary.delivery.waiting), (41, 0), "{:?}", summary.delivery);
+    assert_eq!(world.org.records("Lead").len(), 40);
 }

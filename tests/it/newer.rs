@@ -2,15 +2,21 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 use trunkline::cli::Context;
 use trunkline::destinations::{Match, Record};
 use trunkline::engine::{Days, Preview, Quiet, Sketch};
-use trunkline::problem::Problem;
+use trunkline::problem::{Problem, SOURCE_UNAVAILABLE};
 use trunkline::redact::RedactedCall;
 use trunkline::sim::salesforce::{Fault, FaultKind};
+use trunkline::sources::{Converted, FetchError, Layout, ObjectSource, RawRef};
 
 use super::support::session::session;
 use super::support::world::{DAY, KeyField, World, names_in, text};
@@ -130,4 +136,90 @@ async fn a_dry_run_with_a_new_ledger_shows_no_new_record_for_what_stands_there()
         world.put("two.json", &session("rm_2", "ada@example.com", START, 99));
         assert_eq!(preview(&world).await, ["update"], "{key_field:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_updated_also_after_the_sessions_have_moved() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    world.put("one.json", &session("rm_1", "ada@example.com", START, 60));
+    world.sync().await;
+    let moved = world.path("moved");
+    fs::rename(world.sessions(), &moved).expect("a writable folder");
+    crate::support::session::put(&moved, DAY, "one.json", session("rm_1", "ada@example.com", START, 99).to_string());
+    world.clock.advance(std::time::Duration::from_secs(600));
+    let summary = world.sync_from(&moved).await;
+    assert_eq!((summary.delivery.updated, summary.delivery.waiting), (1, 0), "{:?}", summary.delivery);
+    assert_eq!(world.task("rm_1")["CallDurationInSeconds"], json!(99));
+}
+
+/// A source that can be listed and read, but not looked at.
+struct Silent {
+    source: Arc<dyn ObjectSource>,
+    looks: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl ObjectSource for Silent {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn address(&self) -> &str {
+        self.source.address()
+    }
+
+    async fn probe(&self) -> Result<(), Problem> {
+        self.source.probe().await
+    }
+
+    async fn layout(&self) -> Result<Layout, Problem> {
+        self.source.layout().await
+    }
+
+    fn list(&self, day: Date) -> BoxStream<'_, Result<RawRef, Problem>> {
+        self.source.list(day)
+    }
+
+    async fn look(&self, _: &str) -> Result<Option<RawRef>, FetchError> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        Err(FetchError::Source(Problem::new(SOURCE_UNAVAILABLE, "the bucket does not answer", "Wait.")))
+    }
+
+    async fn fetch(&self, raw: &RawRef) -> Result<Bytes, FetchError> {
+        self.source.fetch(raw).await
+    }
+
+    fn convert(&self, raw: &RawRef, bytes: Bytes, inflated_bytes_max: usize) -> Result<Converted, Problem> {
+        self.source.convert(raw, bytes, inflated_bytes_max)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_does_not_answer_is_not_asked_for_each_of_many_calls_and_delays_no_new_ones() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    let put = |id: usize, seconds: i64| {
+        world.put(&format!("{id}.json"), &session(&format!("rm_{id}"), "ada@example.com", START, seconds));
+    };
+    (0..200).for_each(|id| put(id, 60));
+    world.sync().await;
+    // Held updates, whose files the next run does not read again.
+    world.fault(Fault::new(FaultKind::RequestLimit).on_method("PATCH").on_path("/sobjects"));
+    (0..200).for_each(|id| put(id, 99));
+    world.sync().await;
+    world.org.clear_faults();
+    world.clock.advance(std::time::Duration::from_secs(600));
+    put(200, 60);
+    let looks = Arc::new(AtomicUsize::new(0));
+    let asked = looks.clone();
+    let summary = world
+        .sync_with(|run| run.reading.source = Arc::new(Silent { source: run.reading.source.clone(), looks: asked }))
+        .await;
+    assert_eq!((summary.delivery.delivered, summary.delivery.waiting), (1, 200), "{:?}", summary.delivery);
+    let looks = looks.load(Ordering::SeqCst);
+    assert!(looks < 400, "{looks} looks at a source that does not answer");
+    let summary = world.sync().await;
+    assert_eq!((summary.delivery.updated, summary.delivery.waiting), (200, 0), "{:?}", summary.delivery);
 }

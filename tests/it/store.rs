@@ -178,6 +178,23 @@ async fn an_intent_of_a_dead_process_is_kept_and_settles_from_the_moment_it_is_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_without_a_known_outcome_stays_on_record_also_of_a_dead_letter() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    ingest(&store, vec![item("s", 100, 1.0, 1)]).await;
+    let one = claim(&store, 1, 0).await.remove(0);
+    store.intend(vec![intent(&one, b"first")], 1000).await.expect("works");
+    let problem = StoredProblem { code: "TL0702".into(), what: "what".into(), help: "help".into() };
+    let change = Change::Dead { problem, intent: IntentFate::Keep { settled: false } };
+    let dead = Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None };
+    store.settle(vec![dead], 2000).await.expect("works");
+    assert_eq!(state_of(&store, "s").await, "dead");
+    store.rearm(CRM, &Rearm { states: vec!["dead"], ..Rearm::default() }, 3000).await.expect("works");
+    let prior = claim(&store, 1, 3000).await.remove(0).intent.expect("what was sent is on record");
+    assert_eq!((prior.at_ms, prior.digest), (2000, Digest::of(b"first")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revision_that_arrives_while_the_older_is_sent_makes_the_delivery_due_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), "a");
@@ -194,8 +211,10 @@ async fn a_revision_that_arrives_while_the_older_is_sent_makes_the_delivery_due_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revision_that_arrives_while_the_older_is_skipped_or_refused_makes_the_delivery_due_again() {
     let problem = || StoredProblem { code: "TL0401".to_owned(), what: "none".to_owned(), help: String::new() };
-    let ends =
-        [Change::Skipped { problem: problem(), match_json: "{}".to_owned() }, Change::Dead { problem: problem() }];
+    let ends = [
+        Change::Skipped { problem: problem(), match_json: "{}".to_owned() },
+        Change::Dead { problem: problem(), intent: IntentFate::Clear },
+    ];
     for change in ends {
         let folder = tempfile::tempdir().expect("a folder");
         let store = open(folder.path(), "a");

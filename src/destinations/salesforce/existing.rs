@@ -14,7 +14,7 @@ use super::client::{Client, Failure};
 use super::config::Settings;
 use super::describe::Facts;
 use super::outcome::Effect;
-use super::soql::{InQuery, quote};
+use super::soql::{InQuery, URI_BYTES_MAX, encoded_len, quote};
 use super::time::parse_time;
 use crate::destinations::{Existing, Outcome, Record};
 use crate::map::crm_id;
@@ -22,8 +22,11 @@ use crate::model::{Call, CallKey};
 
 /// Salesforce archives closed Tasks after 365 days; we look among the archived from this age on, in days.
 const ARCHIVED_AFTER_DAYS: i64 = 300;
-/// Dates in one query: each with its neighbours is a text of some forty bytes in the URL.
+/// Dates in one query.
 const ADOPTABLE_DATES_ASKED_MAX: usize = 20;
+/// Of one query's URI for the subjects; the rest of the statement takes less than what is left.
+const SUBJECTS_BYTES_MAX: usize = URI_BYTES_MAX - 2_000;
+
 #[derive(Deserialize)]
 struct TaskRow {
     #[serde(rename = "Id")]
@@ -139,10 +142,16 @@ pub async fn adoptable(
     dates: &[Date],
 ) -> Result<HashMap<String, Existing>, Outcome> {
     let mut best = HashMap::new();
-    for dates in dates.chunks(ADOPTABLE_DATES_ASKED_MAX) {
+    for dates in dates.chunks(dates_asked_max(&settings.adoption.subject)) {
         read_adoptable(client, settings, facts, dates, &mut best).await?;
     }
     Ok(best.into_iter().map(|(session_id, (_, existing))| (session_id, existing)).collect())
+}
+
+/// How many dates fit into a query, each with its two neighbours.
+fn dates_asked_max(subject: &str) -> usize {
+    let date_bytes = 3 * (encoded_len(&quote(subject)) + 8);
+    (SUBJECTS_BYTES_MAX / date_bytes).clamp(1, ADOPTABLE_DATES_ASKED_MAX)
 }
 
 /// The oldest Task of each session.

@@ -226,6 +226,11 @@ fn of_duplicate_value(fault: &Fault, row: Row) -> Outcome {
     }
 }
 
+/// The org refuses our key as a double, and shows no record that holds it: none was written, and a new try may see it.
+pub fn of_unseen_holder(what: &str) -> Outcome {
+    smaller(Problem::new(p::ROW_DUPLICATE, format!("{what}; no record with this key can be seen"), rules::HELP_UNSEEN))
+}
+
 /// The id in `… duplicates value on record with id: 00T…`.
 fn record_id(message: &str) -> Option<String> {
     let after = message.rsplit("id:").next()?.trim_start();

@@ -75,6 +75,9 @@ const HELP_SECURITY: &str = "Exempt the integration user from the transaction se
 pub const HELP_SHUT: &str = "Either the record has it so (somebody made the Task recurring, or a page layout or record type \
                              makes the field read-only): change that, or leave the record. Or the integration user may not \
                              edit the field: open it (Field-Level Security). Then run `trunkline retry` for this call.";
+/// What can be said about a key that no visible record holds.
+pub const HELP_UNSEEN: &str = "Look for a Task with this key in the recycle bin, and among those that the integration user may \
+                               not see: remove it for good, or share it. Then run `trunkline retry` for this call.";
 const HELP_CONFIGURATION: &str = "Read what Salesforce says above and change the org or the settings; deliveries wait.";
 
 use Verdict::{

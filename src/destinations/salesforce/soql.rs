@@ -67,7 +67,8 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~,@()".contains(&byte)
 }
 
-fn encoded_len(text: &str) -> usize {
+/// How long `text` is once it is encoded, in bytes.
+pub fn encoded_len(text: &str) -> usize {
     text.bytes().map(|byte| if is_plain(byte) { 1 } else { 3 }).sum()
 }
 

@@ -121,6 +121,8 @@ async fn find_holders(place: &Place<'_>, writes: &[&Write], answers: &[RowAnswer
             for (index, key) in open {
                 if let Some(remote_id) = holders.get(key) {
                     outcomes[index] = Outcome::Exists { remote_id: remote_id.clone() };
+                } else if let Outcome::Unknown { problem, .. } = &outcomes[index] {
+                    outcomes[index] = outcome::of_unseen_holder(&problem.what);
                 }
             }
         }

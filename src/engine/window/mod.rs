@@ -22,8 +22,8 @@ const ADOPTABLE_DATES_MAX: usize = 60;
 const RECORD_KEPT_BYTES_MAX: usize = 64 * 1024;
 /// Unknown outcomes in a row before a record goes in a smaller batch.
 const UNKNOWN_BEFORE_ISOLATION: u32 = 3;
-/// Tries of a record at a trigger that runs into a limit: the first two are in batches that get smaller.
-const TRIGGER_ATTEMPTS_MAX: u32 = 5;
+/// Tries of a record at a refusal that time seldom mends: the first two are in batches that get smaller.
+const STUBBORN_ATTEMPTS_MAX: u32 = 5;
 
 /// A delivery whose person is known.
 struct Matched {
@@ -62,7 +62,7 @@ impl Dispatcher<'_> {
     }
 
     fn count_dead(&mut self, change: &Change) {
-        if let Change::Dead { problem } = change {
+        if let Change::Dead { problem, .. } = change {
             *self.summary.dead.entry(problem.code.clone()).or_default() += 1;
         }
     }

@@ -9,7 +9,7 @@ use crate::engine::dispatch::{Dispatcher, Sketch};
 use crate::engine::outcome::{Sent, later};
 use crate::model::Digest;
 use crate::problem::{self, Problem};
-use crate::store::{Attempt, Change, Claimed, Matching, PriorIntent, Settlement, StoredProblem};
+use crate::store::{Attempt, Change, Claimed, IntentFate, Matching, PriorIntent, Settlement, StoredProblem};
 
 /// What is known of the record of one delivery.
 struct Stand {
@@ -127,7 +127,9 @@ impl Dispatcher<'_> {
         }
         let creates = sent.operation == Operation::Create;
         if let (true, Doubles::Unseen { resend: false }) = (creates, self.readiness.doubles) {
-            let change = Change::Dead { problem: StoredProblem::from(&nobody_can_tell(claimed)) };
+            // Who makes it due again has looked, and decided that it is to be sent.
+            let problem = StoredProblem::from(&nobody_can_tell(claimed));
+            let change = Change::Dead { problem, intent: IntentFate::Clear };
             self.count_dead(&change);
             return Err(Box::new(settlement(claimed, change, None)));
         }

@@ -5,7 +5,7 @@
 
 use super::{Matched, address_digest, again, sent_of, settlement, to_json};
 use crate::destinations::{CreatesPeople, Match, Operation, Outcome, Person, Verdict};
-use crate::engine::dispatch::{Dispatcher, unexpected};
+use crate::engine::dispatch::{DispatchLimits, Dispatcher, unexpected};
 use crate::engine::outcome::{decide, later};
 use crate::model::Digest;
 use crate::problem::{self, Problem};
@@ -25,6 +25,9 @@ impl Dispatcher<'_> {
             }
         };
         let mut answers = answers.into_iter();
+        // Making people takes a request or two for each: what is matched is still to be written under its lease.
+        let DispatchLimits { lease, write, .. } = self.limits;
+        let make_until_ms = later(self.engine.clock.now_ms(), lease.saturating_sub(write) / 2);
         let (mut matched, mut done) = (Vec::with_capacity(claimed.len()), Vec::new());
         for one in claimed {
             let decision = if keeps_person(&one) { kept(&one) } else { answers.next() };
@@ -45,7 +48,9 @@ impl Dispatcher<'_> {
                 (Verdict::NoMatch, None) => match self.destination.people() {
                     Some(people) if self.preview.is_some() => done.push(self.sketch_person(people, &one, &decision)),
                     // An org that is held or in trouble is not asked once more for each of many.
-                    Some(_) if self.is_stopped() => done.push(again(&one, self.engine.clock.now_ms(), None)),
+                    Some(_) if self.is_stopped() || self.engine.clock.now_ms() >= make_until_ms => {
+                        done.push(again(&one, self.engine.clock.now_ms(), None))
+                    }
                     Some(people) => match self.create_person(people, &one).await? {
                         Ok((decision, person)) => matched.push(Matched { claimed: one, decision, person }),
                         Err(settlement) => done.push(*settlement),
@@ -101,6 +106,7 @@ impl Dispatcher<'_> {
                     let made = people.create_person(&one.call).await;
                     made.map(|person| {
                         self.summary.people_created += 1;
+                        self.progressed();
                         let verdict = Verdict::Found(person.clone());
                         (Match { verdict, rule: format!("{rule}, created"), candidates, candidates_total }, person)
                     })
@@ -126,9 +132,13 @@ impl Dispatcher<'_> {
             Err(outcome) => {
                 let sent = sent_of(one, Digest::of(b""), Operation::Create);
                 let mut decision = decide(&sent, outcome, now_ms, self.engine.chance());
-                if let (Change::Again { next_at_ms, intent, .. }, true) = (&mut decision.change, unsettled) {
-                    *next_at_ms = later(now_ms, self.limits.settle);
+                self.temper(one, &mut decision);
+                if let Change::Again { next_at_ms, intent, .. } = &mut decision.change {
+                    // What became of the person says nothing of what was sent for the call before.
                     *intent = IntentFate::Leave;
+                    if unsettled {
+                        *next_at_ms = later(now_ms, self.limits.settle);
+                    }
                 }
                 self.follow(&decision).await?;
                 self.count_dead(&decision.change);

@@ -16,7 +16,7 @@ use crate::engine::evidence::Look;
 use crate::engine::outcome::later;
 use crate::model::CallKey;
 use crate::redact::RedactedCall;
-use crate::store::{Change, Claimed, Intent, StoreError, StoredProblem};
+use crate::store::{Change, Claimed, Intent, IntentFate, StoreError, StoredProblem};
 
 impl Dispatcher<'_> {
     /// Maps everything and finds what exists already; settles what needs no write.
@@ -43,7 +43,7 @@ impl Dispatcher<'_> {
                     if let Some(preview) = self.preview {
                         preview.refused(&one.claimed.call, &problem);
                     }
-                    let change = Change::Dead { problem: StoredProblem::from(&problem) };
+                    let change = Change::Dead { problem: StoredProblem::from(&problem), intent: IntentFate::Leave };
                     self.count_dead(&change);
                     done.push(settlement(&one.claimed, change, None));
                 }

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 
-use super::{Planned, TRIGGER_ATTEMPTS_MAX, UNKNOWN_BEFORE_ISOLATION, again, operation_name, settlement};
+use super::{Planned, STUBBORN_ATTEMPTS_MAX, UNKNOWN_BEFORE_ISOLATION, again, operation_name, settlement};
 use crate::destinations::{Operation, Write};
 use crate::engine::Event;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::lanes::{Load, pack};
 use crate::engine::outcome::{Decision, Follow, Sent, decide, later};
-use crate::problem::ROW_TRIGGER;
-use crate::store::{Attempt, Change, IntentFate, Settlement, StoreError, StoredProblem};
+use crate::problem::{ROW_DUPLICATE, ROW_TRIGGER};
+use crate::store::{Attempt, Change, Claimed, IntentFate, Settlement, StoreError, StoredProblem};
 
 impl Dispatcher<'_> {
     pub(super) async fn write(&mut self, planned: Vec<Planned>) -> Result<(), StoreError> {
@@ -62,7 +62,7 @@ impl Dispatcher<'_> {
             let mut settlements = Vec::with_capacity(rows.len());
             for (plan, outcome) in rows.iter().zip(outcomes) {
                 let mut decision = decide(&plan.sent, outcome, now_ms, self.engine.chance());
-                self.temper(plan, &mut decision);
+                self.temper(&plan.claimed, &mut decision);
                 if matches!(decision.follow, Follow::Hold(_)) {
                     stopped.store(true, Ordering::SeqCst);
                 }
@@ -86,20 +86,24 @@ impl Dispatcher<'_> {
     }
 
     /// Turns endless tries into smaller batches, and at last into a dead letter.
-    fn temper(&self, plan: &Planned, decision: &mut Decision) {
-        let Change::Again { counts: true, isolate, .. } = &mut decision.change else { return };
-        let attempts = plan.claimed.attempts + 1;
+    pub(super) fn temper(&self, claimed: &Claimed, decision: &mut Decision) {
+        let Change::Again { counts: true, isolate, intent, .. } = &mut decision.change else { return };
+        let intent = *intent;
+        let attempts = claimed.attempts + 1;
         if decision.label == "unknown" && attempts >= UNKNOWN_BEFORE_ISOLATION {
             *isolate = true;
         }
-        let alone = plan.claimed.isolation >= 2;
+        let alone = claimed.isolation >= 2;
         let most = match &decision.problem {
-            // What a trigger needs depends on the batch, and alone it will not become less.
-            Some(problem) if problem.code == ROW_TRIGGER => self.limits.attempts_max.min(TRIGGER_ATTEMPTS_MAX),
+            // What a trigger needs depends on the batch, and alone it will not become less; a key that nobody can be seen
+            // to hold is seldom held for a moment only.
+            Some(problem) if [ROW_TRIGGER, ROW_DUPLICATE].contains(&problem.code) => {
+                self.limits.attempts_max.min(STUBBORN_ATTEMPTS_MAX)
+            }
             _ => self.limits.attempts_max,
         };
         if let (true, true, Some(problem)) = (alone, attempts >= most, &decision.problem) {
-            decision.change = Change::Dead { problem: StoredProblem::from(problem) };
+            decision.change = Change::Dead { problem: StoredProblem::from(problem), intent };
             decision.label = "rejected";
         }
     }

@@ -331,7 +331,12 @@ impl Leased {
                         .to_owned(),
                 };
                 let (delivery_id, fence) = self.lease;
-                Box::new(Settlement { delivery_id, fence, change: Change::Dead { problem }, attempt: None })
+                Box::new(Settlement {
+                    delivery_id,
+                    fence,
+                    change: Change::Dead { problem, intent: IntentFate::Leave },
+                    attempt: None,
+                })
             },
         )
     }
@@ -370,6 +375,21 @@ fn settle_one(connection: &Connection, me: &str, settlement: &Settlement, now_ms
     Ok(changed)
 }
 
+/// A record that stands on somebody stays there if the new match finds nobody.
+const NO_MATCH_KEPT: &str =
+    ", matched_by = NULL, person_object = CASE WHEN remote_id IS NOT NULL THEN person_object END,
+    person_id = CASE WHEN remote_id IS NOT NULL THEN person_id END";
+
+fn kept_intent(fate: IntentFate) -> &'static str {
+    match fate {
+        IntentFate::Clear => ", intent_at = NULL, intent_digest = NULL, intent_settled = 0",
+        IntentFate::Keep { settled: true } => ", intent_settled = 1",
+        // It was sent after it was intended: it settles from when its answer was given up.
+        IntentFate::Keep { settled: false } => ", intent_at = ?4",
+        IntentFate::Leave => "",
+    }
+}
+
 fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i64) -> Result<usize, StoreError> {
     let text = |text: &str| Value::from(text.to_owned());
     let (set, values): (String, Vec<Value>) = match change {
@@ -399,31 +419,21 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
         ),
-        Change::Dead { problem } => (
-            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'dead' END, next_at = 0, code = ?5, what = ?6, help = ?7, attempts = attempts + 1,
-             intent_at = NULL, intent_digest = NULL, intent_settled = 0"
-                .to_owned(),
+        Change::Dead { problem, intent } => (
+            format!(
+                "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'dead' END, next_at = 0, code = ?5,
+                 what = ?6, help = ?7, attempts = attempts + 1 {}",
+                kept_intent(*intent)
+            ),
             vec![text(&problem.code), text(&problem.what), text(&problem.help)],
         ),
         Change::Again { next_at_ms, problem, counts, isolate, rematch, remote_id, intent } => {
-            let intent = match intent {
-                IntentFate::Clear => ", intent_at = NULL, intent_digest = NULL, intent_settled = 0",
-                IntentFate::Keep { settled: true } => ", intent_settled = 1",
-                // It was sent after it was intended: it settles from when its answer was given up.
-                IntentFate::Keep { settled: false } => ", intent_at = ?4",
-                IntentFate::Leave => "",
-            };
-            // A record that stands on somebody stays there if the new match finds nobody.
-            let person = if *rematch {
-                ", matched_by = NULL, person_object = CASE WHEN remote_id IS NOT NULL THEN person_object END,
-                 person_id = CASE WHEN remote_id IS NOT NULL THEN person_id END"
-            } else {
-                ""
-            };
             let sql = format!(
                 "state = 'due', next_at = ?5, attempts = attempts + ?6, isolation = min(isolation + ?7, 2),
                  rematched = max(rematched, ?8), remote_id = coalesce(?9, remote_id),
-                 code = ?10, what = ?11, help = ?12 {intent}{person}"
+                 code = ?10, what = ?11, help = ?12 {}{}",
+                kept_intent(*intent),
+                if *rematch { NO_MATCH_KEPT } else { "" },
             );
             let part = |pick: fn(&StoredProblem) -> &String| Value::from(problem.as_ref().map(|problem| pick(problem).clone()));
             let values = vec![

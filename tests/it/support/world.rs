@@ -14,7 +14,7 @@ use trunkline::cli::{Context, Global, reading};
 use trunkline::clock::Clock;
 use trunkline::config::Environment;
 use trunkline::destinations::salesforce::Salesforce;
-use trunkline::engine::{Days, Evidence, IntakeSummary, Quiet, RunSummary, Stop, deliver};
+use trunkline::engine::{Days, Evidence, IntakeSummary, Quiet, RunSummary, Stop, SyncRun, deliver};
 use trunkline::net::Transport;
 use trunkline::sim::salesforce::{Counters, Credentials, Fault, FaultKind, Options, Org, Settings, Simulator};
 use trunkline::sim::sessions::{People, Plan, write_day};
@@ -201,26 +201,38 @@ impl World {
     }
 
     pub async fn sync_as(&self, clock: Arc<dyn Clock>, days: Days) -> RunSummary {
+        self.run_of(clock, self.source()).run(days, None).await.expect("a store that works")
+    }
+
+    /// A sync of [`DAY`] with something in its run exchanged.
+    pub async fn sync_with(&self, exchange: impl FnOnce(&mut SyncRun)) -> RunSummary {
+        let mut run = self.run_of(self.clock.clone(), self.source());
+        exchange(&mut run);
+        run.run(Days { from: DAY, to: DAY }, None).await.expect("a store that works")
+    }
+
+    /// A sync of [`DAY`] whose sessions stand elsewhere.
+    pub async fn sync_from(&self, sessions: &Path) -> RunSummary {
+        let run = self.run_of(self.clock.clone(), format!("file://{}/", sessions.display()));
+        run.run(Days { from: DAY, to: DAY }, None).await.expect("a store that works")
+    }
+
+    fn run_of(&self, clock: Arc<dyn Clock>, source: String) -> SyncRun {
         let context = self.context(clock);
-        let settings = or_tell(context.settings(Some(self.source())));
+        let settings = or_tell(context.settings(Some(source)));
         let store = or_tell(context.open_store(&settings.store_path));
         let ends = or_tell(context.ends(&settings));
-        let run = context.sync_run(&settings, ends, store, Arc::new(Quiet));
-        run.run(days, None).await.expect("a store that works")
+        context.sync_run(&settings, ends, store, Arc::new(Quiet))
     }
 
     /// A sync over a network of the test's own.
     pub async fn sync_over(&self, network: Arc<dyn Transport>) -> RunSummary {
-        let context = self.context(self.clock.clone());
-        let settings = or_tell(context.settings(Some(self.source())));
-        let store = or_tell(context.open_store(&settings.store_path));
-        let ends = or_tell(context.ends(&settings));
-        let mut run = context.sync_run(&settings, ends, store, Arc::new(Quiet));
+        let settings = or_tell(self.context(self.clock.clone()).settings(Some(self.source())));
         let clock = self.clock.clone();
         let salesforce = settings.salesforce().unwrap_or_else(|problem| panic!("{problem}"));
         let destination = Salesforce::new("salesforce", salesforce, network, Arc::new(move || clock.now()));
-        run.routes[0].destination = Arc::new(destination.unwrap_or_else(|problem| panic!("{problem}")));
-        run.run(Days { from: DAY, to: DAY }, None).await.expect("a store that works")
+        let destination = Arc::new(destination.unwrap_or_else(|problem| panic!("{problem}")));
+        self.sync_with(|run| run.routes[0].destination = destination).await
     }
 
     /// What `trunkline retry` without arguments does.

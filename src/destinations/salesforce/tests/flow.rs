@@ -336,7 +336,7 @@ async fn a_double_whose_holder_is_not_told_is_looked_up_by_its_key() {
     let writes = [stamped("a"), stamped("b"), stamped("a"), stamped("d")];
     let outcomes = destination(&net).write(&writes).await;
     assert_eq!(outcomes[0], Outcome::Exists { remote_id: "00T7".into() });
-    assert!(matches!(outcomes[1], Outcome::Unknown { settled: true, .. }), "{:?}", outcomes[1]);
+    assert!(matches!(outcomes[1], Outcome::Retry { smaller: true, .. }), "{:?}", outcomes[1]);
     assert_eq!(outcomes[2], Outcome::Exists { remote_id: "00T7".into() });
     assert_eq!(code_of(&outcomes[3]), "delivered");
     assert_eq!(net.seen("/query").len(), 1);
