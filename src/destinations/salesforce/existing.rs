@@ -186,7 +186,7 @@ async fn read_adoptable(
     };
     let bounded = format!("{open} AND {identity} = null");
     let mut result = client.query(&bounded, all_rows, &mut take).await;
-    if result.as_ref().is_err_and(|failure| has_code(failure, &["QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED"])) {
+    if result.as_ref().is_err_and(took_too_long) {
         let since = format!("{bounded} AND CreatedDate >= {first}T00:00:00Z");
         result = client.query(&since, all_rows, &mut take).await;
     } else if result.as_ref().is_err_and(|failure| has_code(failure, &["MALFORMED_QUERY", "INVALID_FIELD"])) {
@@ -194,6 +194,15 @@ async fn read_adoptable(
         result = client.query(&open, all_rows, &mut take).await;
     }
     result.map_err(|failure| failure.into_outcome(Effect::Read, None))
+}
+
+/// By the org's own word, by a gateway's, or because no answer came: on a large org a query without an index does that.
+fn took_too_long(failure: &Failure) -> bool {
+    let told = has_code(failure, &["QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED"]);
+    told || match failure {
+        Failure::Refused(refusal) => refusal.status >= 500,
+        Failure::Decided(outcome) => matches!(outcome, Outcome::Retry { .. } | Outcome::Unknown { .. }),
+    }
 }
 
 fn has_code(failure: &Failure, codes: &[&str]) -> bool {
