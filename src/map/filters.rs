@@ -28,7 +28,7 @@ fn utc(value: Value, form: Option<&str>) -> Result<Value, Error> {
 }
 
 /// `+` and digits; a number without a country stays without. `None` for what is no number.
-fn phone(text: &str) -> Option<String> {
+pub fn phone(text: &str) -> Option<String> {
     let text = text.trim().trim_start_matches("tel:").trim_start_matches("sip:");
     let number = text.split(['@', ';']).next().unwrap_or_default();
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();

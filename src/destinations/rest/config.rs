@@ -105,7 +105,8 @@ pub enum LostAnswer {
     Resend,
 }
 
-/// How the requests prove who sends them. Texts may be references: `env:NAME` or `file:PATH`.
+/// How the requests prove who sends them. Secrets and `client_id` may be references: `env:NAME` or `file:PATH`. In
+/// `token_url` and `scope`, `{base_url}` and `{values.NAME}` stand for what is set.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, tag = "kind", rename_all = "snake_case")]
 pub enum Auth {
@@ -246,9 +247,12 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// The secrets that `auth` refers to, resolved.
+/// What `auth` refers to, resolved.
 #[derive(Default)]
 pub struct AuthSecrets {
+    pub token_url: String,
+    pub scope: String,
+    pub client_id: Option<SecretString>,
     pub token: Option<SecretString>,
     pub client_secret: Option<SecretString>,
     pub refresh_token: Option<SecretString>,
@@ -315,19 +319,29 @@ impl Settings {
             Some(text) => resolve(&format!("rest.{name}.auth.{key}"), text).map(Some),
             None => Ok(None),
         };
+        let needed = |key: &str, text: &str| {
+            let text = text.to_owned();
+            secret(key, &Some(text))?.map(Some).ok_or_else(|| missing(&place, &format!("auth.{key}")))
+        };
         let mut auth = AuthSecrets::default();
         match &section.auth {
             Auth::None => {}
             Auth::Token { token, .. } => auth.token = secret("token", token)?,
-            Auth::Refresh { token_url, client_secret, refresh_token, .. } => {
-                address(&place, "auth.token_url", token_url, section.allow_http)?;
+            Auth::Refresh { token_url, client_id, client_secret, refresh_token, .. } => {
+                auth.token_url = section.filled(token_url);
+                auth.client_id = needed("client_id", client_id)?;
                 auth.client_secret = secret("client_secret", client_secret)?;
-                auth.refresh_token = secret("refresh_token", &Some(refresh_token.clone()))?;
+                auth.refresh_token = needed("refresh_token", refresh_token)?;
             }
-            Auth::ClientCredentials { token_url, client_secret, .. } => {
-                address(&place, "auth.token_url", token_url, section.allow_http)?;
-                auth.client_secret = secret("client_secret", &Some(client_secret.clone()))?;
+            Auth::ClientCredentials { token_url, client_id, client_secret, scope, .. } => {
+                auth.token_url = section.filled(token_url);
+                auth.client_id = needed("client_id", client_id)?;
+                auth.client_secret = needed("client_secret", client_secret)?;
+                auth.scope = section.filled(scope.as_deref().unwrap_or_default());
             }
+        }
+        if !auth.token_url.is_empty() {
+            address(&place, "auth.token_url", &auth.token_url, section.allow_http)?;
         }
         if section.timeout_s == 0 || section.timeout_s > 600 {
             return Err(bad(format!("{place}: timeout_s cannot be {}", section.timeout_s), "give 1 to 600 seconds"));
@@ -340,6 +354,14 @@ impl Settings {
         }
         let timeout = Duration::from_secs(section.timeout_s.into());
         Ok(Settings { section, base_url, auth, timeout })
+    }
+}
+
+impl Section {
+    fn filled(&self, text: &str) -> String {
+        let base_url = self.base_url.as_deref().unwrap_or_default().trim_end_matches('/');
+        let with_base = text.replace("{base_url}", base_url);
+        self.values.iter().fold(with_base, |text, (name, value)| text.replace(&format!("{{values.{name}}}"), value))
     }
 }
 
