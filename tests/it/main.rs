@@ -16,6 +16,8 @@ mod newer;
 mod nightly;
 mod object_store_answers;
 mod object_store_source;
+mod rest;
+mod rest_faults;
 mod s3_night;
 mod store;
 mod support;
