@@ -6,6 +6,7 @@ use minijinja::{Environment, Error, ErrorKind};
 pub fn add(environment: &mut Environment<'static>) {
     environment.add_filter("phone", |value: Value| value.as_str().and_then(phone));
     environment.add_filter("spoken", spoken);
+    environment.add_filter("weburl", |value: Value| value.as_str().and_then(web_url));
     environment.add_filter("mmss", |seconds: f64| {
         let seconds = seconds.max(0.0).round() as u64;
         format!("{:02}:{:02}", seconds / 60, seconds % 60)
@@ -40,6 +41,12 @@ pub fn phone(text: &str) -> Option<String> {
         (false, Some(rest)) => Some(format!("+{rest}")),
         (false, None) => Some(digits),
     }
+}
+
+/// An address that a browser can open; a file's path or name at the agent is none.
+fn web_url(text: &str) -> Option<String> {
+    let url = url::Url::parse(text.trim()).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then(|| text.trim().to_owned())
 }
 
 /// The turns that are what user or assistant said.

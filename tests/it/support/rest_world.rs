@@ -12,6 +12,7 @@ use trunkline::cli::{Context, Failure, Global, reading};
 use trunkline::config::{Environment, Settings};
 use trunkline::engine::{Days, Evidence, Quiet, RunSummary, Stop, deliver};
 use trunkline::sim::harness::{Api, Options, Remote, Simulator};
+use trunkline::sources::ObjectSource;
 use trunkline::store::sqlite::SqliteStore;
 use trunkline::store::{DeliveryFilter, DeliveryRow, DeliveryStore, ReadStore, Rearm};
 
@@ -83,8 +84,14 @@ impl<R: Remote> RestWorld<R> {
 
     /// A nightly sync of [`DAY`].
     pub async fn sync(&self) -> RunSummary {
+        self.sync_from(None).await
+    }
+
+    /// The same from another source than the folder of sessions.
+    pub async fn sync_from(&self, source: Option<Arc<dyn ObjectSource>>) -> RunSummary {
         let (context, settings, store) = self.open();
-        let ends = or_tell(context.ends(&settings));
+        let mut ends = or_tell(context.ends(&settings));
+        ends.source = source.unwrap_or(ends.source);
         let run = context.sync_run(&settings, ends, store, Arc::new(Quiet));
         run.run(Days { from: DAY, to: DAY }, None).await.expect("a store that works")
     }
