@@ -18,6 +18,7 @@ mod object_store_answers;
 mod object_store_source;
 mod rest;
 mod rest_faults;
+mod rest_own;
 mod rest_payloads;
 mod s3_night;
 mod store;

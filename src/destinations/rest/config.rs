@@ -282,7 +282,7 @@ pub fn section(name: &str, own: toml::Table) -> Result<Section, Problem> {
         Problem::new(
             code,
             format!("[rest.{name}]: {message}"),
-            "mend the table; docs/rest.md tells each key, `trunkline rest show PRESET` prints a ready configuration",
+            "mend the table; docs/rest.md tells each key",
         )
     })
 }
