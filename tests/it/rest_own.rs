@@ -23,7 +23,11 @@ fn example() -> String {
     block.split("\n```").next().expect("its end").to_owned()
 }
 
-async fn open(State(tickets): State<Tickets>, headers: HeaderMap, Json(ticket): Json<Value>) -> (StatusCode, Json<Value>) {
+async fn open(
+    State(tickets): State<Tickets>,
+    headers: HeaderMap,
+    Json(ticket): Json<Value>,
+) -> (StatusCode, Json<Value>) {
     let mut tickets = tickets.lock().expect("no handler panics");
     if headers.get("authorization").is_none_or(|token| token != "Bearer desk-secret") {
         return (StatusCode::UNAUTHORIZED, Json(json!({ "error": "who are you" })));

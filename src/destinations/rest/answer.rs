@@ -122,8 +122,8 @@ fn said_no(body: &Value) -> bool {
 }
 
 fn existing(answer: &Answer, exists: &Exists, own_id: &str) -> Option<String> {
-    let told =
-        exists.status.contains(&answer.status.as_u16()) || exists.says.as_ref().is_some_and(|says| answer.says(says) == Some(true));
+    let told = exists.status.contains(&answer.status.as_u16())
+        || exists.says.as_ref().is_some_and(|says| answer.says(says) == Some(true));
     told.then(|| answer.first(&exists.id).unwrap_or_else(|| own_id.to_owned()))
 }
 

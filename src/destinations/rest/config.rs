@@ -22,6 +22,11 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("dynamics", include_str!("presets/dynamics.toml")),
 ];
 
+/// Longest wait for an answer, in seconds.
+const TIMEOUT_S_MAX: u32 = 600;
+/// Most requests at once.
+const REQUESTS_IN_FLIGHT_MAX: u16 = 64;
+
 /// The keys of a destination's table.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -279,11 +284,7 @@ pub fn section(name: &str, own: toml::Table) -> Result<Section, Problem> {
     Section::deserialize(toml::Value::Table(table)).map_err(|error| {
         let message = error.message().replace('\n', " ");
         let code = if message.starts_with("unknown field") { CONFIG_UNKNOWN_KEY } else { CONFIG_BAD_VALUE };
-        Problem::new(
-            code,
-            format!("[rest.{name}]: {message}"),
-            "mend the table; docs/rest.md tells each key",
-        )
+        Problem::new(code, format!("[rest.{name}]: {message}"), "mend the table; docs/rest.md tells each key")
     })
 }
 
@@ -343,10 +344,10 @@ impl Settings {
         if !auth.token_url.is_empty() {
             address(&place, "auth.token_url", &auth.token_url, section.allow_http)?;
         }
-        if section.timeout_s == 0 || section.timeout_s > 600 {
+        if section.timeout_s == 0 || section.timeout_s > TIMEOUT_S_MAX {
             return Err(bad(format!("{place}: timeout_s cannot be {}", section.timeout_s), "give 1 to 600 seconds"));
         }
-        if section.requests_in_flight == 0 || section.requests_in_flight > 64 {
+        if section.requests_in_flight == 0 || section.requests_in_flight > REQUESTS_IN_FLIGHT_MAX {
             return Err(bad(
                 format!("{place}: requests_in_flight cannot be {}", section.requests_in_flight),
                 "give 1 to 64",

@@ -207,7 +207,6 @@ impl Rest {
             Ok(result) => answer::of_write(result, send, remote_id.is_none(), own_id, (self.clock)()),
         }
     }
-
 }
 
 /// Stands for everybody of whom the destination wants no record.

@@ -18,6 +18,9 @@ pub struct Requests {
     probe: bool,
 }
 
+/// The longest e-mail address that mail knows.
+const EMAIL_BYTES_MAX: usize = 254;
+
 /// A path, a body, and whom the answer has to name.
 type Question = (String, Option<Vec<u8>>, String);
 
@@ -138,7 +141,7 @@ impl Requests {
 /// Whether a text can be somebody's e-mail address at all; what is not would be refused as a question.
 fn is_address(text: &str) -> bool {
     let parts = text.rsplit_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
-    parts.is_some() && text.len() <= 254 && !text.chars().any(char::is_control)
+    parts.is_some() && text.len() <= EMAIL_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
 fn not_json(name: &str, what: &str) -> Problem {

@@ -5,7 +5,7 @@ use trunkline::sim::call_data_api::{self, CallDataApi};
 use trunkline::sim::harness::{Api, Fault, Remote};
 use trunkline::sim::rest::dynamics::{self, Dynamics};
 use trunkline::sim::rest::hubspot::{self, CustomProperty, HubSpot};
-use trunkline::sim::rest::pipedrive::{self, Pipedrive};
+use trunkline::sim::rest::pipedrive::Pipedrive;
 use trunkline::sim::rest::zoho::{self, Zoho};
 
 use super::rest_world::RestWorld;
@@ -21,8 +21,6 @@ pub trait Kit {
     /// How a call is made.
     const METHOD: &'static str;
     const PATH: &'static str;
-    /// Whether a lost request is looked up, or refused when it comes twice.
-    const CAN_BE_ASKED: bool = true;
 
     fn settings() -> <Self::Remote as Remote>::Settings {
         Default::default()
@@ -97,7 +95,6 @@ impl Kit for ForPipedrive {
     const TABLE: &'static str = "callLogs";
     const METHOD: &'static str = "POST";
     const PATH: &'static str = "/callLogs";
-    const CAN_BE_ASKED: bool = false;
 
     fn config(url: &str, more: &str) -> String {
         format!(

@@ -59,7 +59,8 @@ fn http_is_taken_on_this_machine_and_where_it_is_allowed() {
 
 #[test]
 fn a_table_goes_over_its_ready_configuration_key_by_key() {
-    let own = "preset = \"dynamics\"\nbase_url = \"https://org.example/\"\nvalues.tenant = \"t1\"\nvalues.subject = \"Call\"";
+    let own =
+        "preset = \"dynamics\"\nbase_url = \"https://org.example/\"\nvalues.tenant = \"t1\"\nvalues.subject = \"Call\"";
     let own: toml::Table = own.parse().expect("TOML");
     let section = tables::section("crm", own).expect("a table");
     assert_eq!((section.values["subject"].as_str(), section.create.method.as_str()), ("Call", "PATCH"));
@@ -70,7 +71,8 @@ fn a_table_goes_over_its_ready_configuration_key_by_key() {
 
 fn body(template: &str, keep_nulls: bool) -> String {
     let table = MINIMAL.replace("\"{}\"", &format!("'{template}'"));
-    let rest = rest("crm", &format!("keep_nulls = {keep_nulls}\n{table}")).unwrap_or_else(|problem| panic!("{problem}"));
+    let rest =
+        rest("crm", &format!("keep_nulls = {keep_nulls}\n{table}")).unwrap_or_else(|problem| panic!("{problem}"));
     let mapped = rest.map(&redact(Call::new("sessions", "s1")), &no_person()).expect("a record");
     Value::Object(mapped.create).to_string()
 }
@@ -102,7 +104,9 @@ fn a_body_that_is_no_json_object_refuses_the_call_without_its_words() {
 fn a_value_in_an_address_stays_one_value() {
     let ask = "[person]\nmethod = \"GET\"\npath = \"/find/{{ call.email }}/x?q={{ call.email }}&fields=email\"\n";
     let rest = rest("crm", &format!("{MINIMAL}{ask}")).unwrap_or_else(|problem| panic!("{problem}"));
-    for email in ["o'hara+x@example.com", "a&b=c@example.com", "a?b#c@example.com", "100%@example.com", "a b/ü@example.com"] {
+    for email in
+        ["o'hara+x@example.com", "a&b=c@example.com", "a?b#c@example.com", "100%@example.com", "a b/ü@example.com"]
+    {
         let mut call = Call::new("sessions", "s1");
         call.caller.email = Some(email.to_owned());
         let (path, _, _) = rest.requests.person(&redact(call), None).expect("a question").expect("of somebody");

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
-use super::*;
 use super::config as tables;
+use super::*;
 use crate::net::TransportError;
 
 /// Nothing is sent in these tests.
