@@ -167,6 +167,17 @@ async fn where_nobody_can_be_asked_a_lost_answer_is_a_dead_letter_or_is_sent_aga
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_up_that_lags_behind_is_waited_for() {
+    for fault in [Fault::commit_then(500), Fault::commit_then(503), Fault::new(FaultKind::DropAfterCommit)] {
+        let world = ForCallData::world().await;
+        world.api().settings(|settings| settings.look_up_lag_s = 25);
+        put_calls(&world);
+        world.api().add_fault(ForCallData::on_create(fault.times(1)));
+        ends_with_one_each::<ForCallData>(&world, "a look-up that lags").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_that_a_person_retries_is_sent() {
     let world = ForPipedrive::world().await;
     put_calls(&world);

@@ -96,7 +96,7 @@ pub fn of_write(
             _ if said_no(&answer.body) => Outcome::Reject { problem: refused(&answer, send) },
             Some(Some(false)) => Outcome::Reject { problem: refused(&answer, send) },
             // Of success by its status, but not the answer of an API that says what became of the record.
-            Some(None) => unknown("the server's answer does not say what became of the record", &answer, send, true),
+            Some(None) => unknown("the server's answer does not say what became of the record", &answer, send),
             _ => Outcome::Delivered { remote_id: answer.first(&send.id).unwrap_or_else(|| own_id.to_owned()), created },
         };
     }
@@ -104,16 +104,15 @@ pub fn of_write(
         401 | 403 => Outcome::Hold { problem: denied(&answer, send) },
         // Refused before anything was looked at.
         425 | 429 => busy(&answer, now),
-        // What stands in front of a server gives up on it while it may still be at work.
-        408 | 502..=504 | 520..=599 => unknown("the server did not answer in time", &answer, send, false),
-        500..=599 => unknown("the server failed in the middle of a request", &answer, send, true),
+        408 | 500..=599 => unknown("the server failed in the middle of a request", &answer, send),
         _ => Outcome::Reject { problem: refused(&answer, send) },
     }
 }
 
-fn unknown(what: &str, answer: &Answer, send: &Send, settled: bool) -> Outcome {
+/// Never settled: what stands in front of a server gives up on it while it is still at work, and a look-up may lag behind.
+fn unknown(what: &str, answer: &Answer, send: &Send) -> Outcome {
     let what = format!("{what}: {}", answer.words(&send.error));
-    Outcome::Unknown { problem: Problem::new(problem::OUTCOME_UNKNOWN, what, LOOKED_UP), settled }
+    Outcome::Unknown { problem: Problem::new(problem::OUTCOME_UNKNOWN, what, LOOKED_UP), settled: false }
 }
 
 /// `{"success": false}` is no success whatever the status says.
