@@ -50,7 +50,8 @@ Exit codes: 0 all delivered or skipped by rule, 1 some need a person, 2 usage or
 done. With no file, flags and environment are enough. For Salesforce: SF_LOGIN_URL, then SF_CLIENT_ID and SF_CLIENT_SECRET \
 (client credentials), or SF_CLIENT_ID, SF_USERNAME and SF_PRIVATE_KEY_FILE (JWT), or SF_CLIENT_ID and SF_REFRESH_TOKEN, or \
 SF_USERNAME, SF_PASSWORD and SF_SECURITY_TOKEN; SF_LOGIN says which of them, SF_AUDIENCE and SF_API_VERSION are rarely \
-needed. For S3: AWS_*.";
+needed. For the call-data API: CRM_BASE_URL, CRM_CAMPAIGN_ID, CRM_VOICE_AGENT_ID and CRM_CLIENT_ID, CRM_AUTO_UPLOAD=true to \
+send every call there, CRM_API_TOKEN and CRM_DEFAULT_CALLER_PHONE if wanted. For S3: AWS_*.";
 
 /// Puts every call a voice agent takes into the CRM: once, on the right record, and you can ask why.
 #[derive(Parser)]

@@ -39,6 +39,7 @@ impl Settings {
 
     /// The settings of one of them.
     pub fn rest(&self, name: &str) -> Result<rest::Settings, Problem> {
+        self.check_names()?;
         let follow = |key: &str, value: &str| resolve(key, value, &self.environment);
         let section = match self.rest.tables.get(name) {
             _ if name == CALL_DATA_API => rest::section(name, self.call_data_table()?)?,
@@ -52,6 +53,22 @@ impl Settings {
             }
         };
         rest::Settings::of(name, section, &follow)
+    }
+
+    /// Deliveries stand in the ledger under these names: two destinations of one name would take each other's.
+    fn check_names(&self) -> Result<(), Problem> {
+        let is_plain = |name: &str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b))
+        };
+        for name in self.rest.tables.keys() {
+            let what = match name.as_str() {
+                "salesforce" | CALL_DATA_API => format!("[rest.{name}]: the name is taken by [{name}]"),
+                name if !is_plain(name) => format!("[rest.{name}]: the name is not of a-z, 0-9, - and _"),
+                _ => continue,
+            };
+            return Err(Problem::new(CONFIG_CONTRADICTION, what, "give the destination another name"));
+        }
+        Ok(())
     }
 
     /// `env:NAME` in `values`, `base_url` and the login's ids is followed as it is in secrets.
@@ -127,4 +144,42 @@ impl Settings {
 
 fn variable(environment: &Environment, name: &str) -> Option<String> {
     environment.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, parse, settings};
+
+    fn read(file: &str, variables: &[(&str, &str)], name: &str) -> Result<rest::Settings, Problem> {
+        let environment = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        settings(parse(file, "trunkline.toml")?, environment, Overrides::default())?.rest(name)
+    }
+
+    #[test]
+    fn a_destination_that_cannot_be_told_from_another_is_refused() {
+        let check = |file: &str, name: &str, part: &str| match read(file, &[], name) {
+            Ok(_) => panic!("taken: {file}"),
+            Err(problem) => assert!(problem.to_string().contains(part), "{problem}"),
+        };
+        let hubspot = |name: &str| format!("[rest.{name}]\npreset = \"hubspot\"");
+        check(&hubspot("salesforce"), "salesforce", "taken by [salesforce]");
+        check(&hubspot("call_data_api"), "call_data_api", "taken by [call_data_api]");
+        check(&hubspot("\"My CRM\""), "My CRM", "not of a-z");
+        check(&hubspot("crm"), "other", "no destination [rest.other]");
+        check("[rest.crm]\npreset = \"hubspot\"\nbase_url = \"env:NOWHERE\"", "crm", "variable NOWHERE");
+        check("[call_data_api]\ngeneration = 3", "call_data_api", "generation cannot be 3");
+        check("", "call_data_api", "base_url is not set");
+        assert!(read(&hubspot("my-crm_2"), &[], "my-crm_2").is_ok());
+    }
+
+    #[test]
+    fn a_variable_goes_before_its_key_and_a_blank_one_is_none() {
+        let file = "[call_data_api]\nbase_url = \"https://a.example\"\ncampaign_id = \"1\"\nvoice_agent_id = \"2\"\n\
+                    client_id = \"3\"\ntoken = \"env:MINE\"";
+        let variables = [("CRM_BASE_URL", "https://b.example"), ("CRM_CAMPAIGN_ID", " "), ("MINE", "secret")];
+        let made = read(file, &variables, CALL_DATA_API).unwrap_or_else(|problem| panic!("{problem}"));
+        assert_eq!((made.base_url.as_str(), made.section.values["campaign_id"].as_str()), ("https://b.example/", "1"));
+        assert!(made.auth.token.is_some());
+    }
 }

@@ -6,6 +6,7 @@ use minijinja::{Environment, Error, ErrorKind};
 pub fn add(environment: &mut Environment<'static>) {
     environment.add_filter("phone", |value: Value| value.as_str().and_then(phone));
     environment.add_filter("spoken", spoken);
+    environment.add_filter("weburl", |value: Value| value.as_str().and_then(web_url));
     environment.add_filter("mmss", |seconds: f64| {
         let seconds = seconds.max(0.0).round() as u64;
         format!("{:02}:{:02}", seconds / 60, seconds % 60)
@@ -28,7 +29,7 @@ fn utc(value: Value, form: Option<&str>) -> Result<Value, Error> {
 }
 
 /// `+` and digits; a number without a country stays without. `None` for what is no number.
-fn phone(text: &str) -> Option<String> {
+pub fn phone(text: &str) -> Option<String> {
     let text = text.trim().trim_start_matches("tel:").trim_start_matches("sip:");
     let number = text.split(['@', ';']).next().unwrap_or_default();
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
@@ -40,6 +41,12 @@ fn phone(text: &str) -> Option<String> {
         (false, Some(rest)) => Some(format!("+{rest}")),
         (false, None) => Some(digits),
     }
+}
+
+/// An address that a browser can open; a file's path or name at the agent is none.
+fn web_url(text: &str) -> Option<String> {
+    let url = url::Url::parse(text.trim()).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then(|| text.trim().to_owned())
 }
 
 /// The turns that are what user or assistant said.

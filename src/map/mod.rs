@@ -10,6 +10,7 @@ mod sample;
 mod templates;
 
 pub use context::{Context, PersonView, Wanted, build, single_line};
+pub use filters::phone;
 pub use templates::{Form, Templates};
 
 use crate::model::Call;

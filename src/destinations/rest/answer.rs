@@ -39,8 +39,9 @@ impl Answer {
         })
     }
 
-    fn says(&self, says: &Says) -> bool {
-        at(&self.body, &says.pointer).map_or(says.or_absent, |found| found == says.is)
+    /// `None` where nothing stands in the place.
+    fn says(&self, says: &Says) -> Option<bool> {
+        at(&self.body, &says.pointer).map(|found| found == says.is)
     }
 
     /// The remote's own words, shortened and without anybody's address.
@@ -90,9 +91,12 @@ pub fn of_write(
     }
     let status = answer.status;
     if status.is_success() {
-        return match &send.ok {
-            Some(says) if !answer.says(says) => Outcome::Reject { problem: refused(&answer, send) },
+        let told = send.ok.as_ref().map(|says| answer.says(says).or(says.or_absent.then_some(true)));
+        return match told {
             _ if said_no(&answer.body) => Outcome::Reject { problem: refused(&answer, send) },
+            Some(Some(false)) => Outcome::Reject { problem: refused(&answer, send) },
+            // Of success by its status, but not the answer of an API that says what became of the record.
+            Some(None) => unknown("the server's answer does not say what became of the record", &answer, send),
             _ => Outcome::Delivered { remote_id: answer.first(&send.id).unwrap_or_else(|| own_id.to_owned()), created },
         };
     }
@@ -100,16 +104,15 @@ pub fn of_write(
         401 | 403 => Outcome::Hold { problem: denied(&answer, send) },
         // Refused before anything was looked at.
         425 | 429 => busy(&answer, now),
-        408 | 500..=599 => {
-            let problem = Problem::new(
-                problem::OUTCOME_UNKNOWN,
-                format!("the server failed in the middle of a request: {}", answer.words(&send.error)),
-                "nothing to do: what came of it is looked up before anything is sent again",
-            );
-            Outcome::Unknown { problem, settled: true }
-        }
+        408 | 500..=599 => unknown("the server failed in the middle of a request", &answer, send),
         _ => Outcome::Reject { problem: refused(&answer, send) },
     }
+}
+
+/// Never settled: what stands in front of a server gives up on it while it is still at work, and a look-up may lag behind.
+fn unknown(what: &str, answer: &Answer, send: &Send) -> Outcome {
+    let what = format!("{what}: {}", answer.words(&send.error));
+    Outcome::Unknown { problem: Problem::new(problem::OUTCOME_UNKNOWN, what, LOOKED_UP), settled: false }
 }
 
 /// `{"success": false}` is no success whatever the status says.
@@ -118,8 +121,8 @@ fn said_no(body: &Value) -> bool {
 }
 
 fn existing(answer: &Answer, exists: &Exists, own_id: &str) -> Option<String> {
-    let told =
-        exists.status.contains(&answer.status.as_u16()) || exists.says.as_ref().is_some_and(|says| answer.says(says));
+    let told = exists.status.contains(&answer.status.as_u16())
+        || exists.says.as_ref().is_some_and(|says| answer.says(says) == Some(true));
     told.then(|| answer.first(&exists.id).unwrap_or_else(|| own_id.to_owned()))
 }
 
@@ -148,11 +151,7 @@ pub fn of_question(answer: &Answer, places: &[String], now: Timestamp) -> Outcom
 pub fn of_transport(error: &TransportError, writes: bool) -> Outcome {
     match error {
         TransportError::Unanswered { .. } if writes => Outcome::Unknown {
-            problem: Problem::new(
-                problem::OUTCOME_UNKNOWN,
-                error.to_string(),
-                "nothing to do: what came of it is looked up before anything is sent again",
-            ),
+            problem: Problem::new(problem::OUTCOME_UNKNOWN, error.to_string(), LOOKED_UP),
             settled: false,
         },
         _ => Outcome::Retry {
@@ -167,6 +166,7 @@ pub fn of_transport(error: &TransportError, writes: bool) -> Outcome {
     }
 }
 
+const LOOKED_UP: &str = "nothing to do: what came of it is looked up before anything is sent again";
 const CREDENTIALS: &str = "check the token or the login in the destination's table, then run `trunkline retry`";
 
 fn denied(answer: &Answer, send: &Send) -> Problem {

@@ -143,33 +143,22 @@ impl Client {
             text.as_ref().map_or_else(String::new, |text| text.expose_secret().to_owned())
         };
         let secrets = &self.settings.auth;
-        let (token_url, member, form) = match &self.settings.section.auth {
-            Auth::Refresh { token_url, client_id, base_url_member, .. } => (
-                token_url,
-                base_url_member.as_ref(),
-                vec![
-                    ("grant_type", "refresh_token".to_owned()),
-                    ("client_id", client_id.clone()),
-                    ("client_secret", secret(&secrets.client_secret)),
-                    ("refresh_token", secret(&secrets.refresh_token)),
-                ],
-            ),
-            Auth::ClientCredentials { token_url, client_id, scope, .. } => (
-                token_url,
-                None,
-                vec![
-                    ("grant_type", "client_credentials".to_owned()),
-                    ("client_id", client_id.clone()),
-                    ("client_secret", secret(&secrets.client_secret)),
-                    ("scope", scope.clone().unwrap_or_default()),
-                ],
-            ),
+        let (grant, member) = match &self.settings.section.auth {
+            Auth::Refresh { base_url_member, .. } => ("refresh_token", base_url_member.as_ref()),
+            Auth::ClientCredentials { .. } => ("client_credentials", None),
             Auth::None | Auth::Token { .. } => return Err(hold(bad_request("a login"))),
         };
+        let form = [
+            ("grant_type", grant.to_owned()),
+            ("client_id", secret(&secrets.client_id)),
+            ("client_secret", secret(&secrets.client_secret)),
+            ("refresh_token", secret(&secrets.refresh_token)),
+            ("scope", secrets.scope.clone()),
+        ];
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form.iter().filter(|(_, value)| !value.is_empty()))
             .finish();
-        let request = Request::post(token_url)
+        let request = Request::post(&secrets.token_url)
             .header("Content-Type", "application/x-www-form-urlencoded")
             .header("Accept", "application/json")
             .body(Bytes::from(body))

@@ -22,6 +22,11 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("dynamics", include_str!("presets/dynamics.toml")),
 ];
 
+/// Longest wait for an answer, in seconds.
+const TIMEOUT_S_MAX: u32 = 600;
+/// Most requests at once.
+const REQUESTS_IN_FLIGHT_MAX: u16 = 64;
+
 /// The keys of a destination's table.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,7 +110,8 @@ pub enum LostAnswer {
     Resend,
 }
 
-/// How the requests prove who sends them. Texts may be references: `env:NAME` or `file:PATH`.
+/// How the requests prove who sends them. Secrets and `client_id` may be references: `env:NAME` or `file:PATH`. In
+/// `token_url` and `scope`, `{base_url}` and `{values.NAME}` stand for what is set.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, tag = "kind", rename_all = "snake_case")]
 pub enum Auth {
@@ -246,9 +252,12 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// The secrets that `auth` refers to, resolved.
+/// What `auth` refers to, resolved.
 #[derive(Default)]
 pub struct AuthSecrets {
+    pub token_url: String,
+    pub scope: String,
+    pub client_id: Option<SecretString>,
     pub token: Option<SecretString>,
     pub client_secret: Option<SecretString>,
     pub refresh_token: Option<SecretString>,
@@ -275,11 +284,7 @@ pub fn section(name: &str, own: toml::Table) -> Result<Section, Problem> {
     Section::deserialize(toml::Value::Table(table)).map_err(|error| {
         let message = error.message().replace('\n', " ");
         let code = if message.starts_with("unknown field") { CONFIG_UNKNOWN_KEY } else { CONFIG_BAD_VALUE };
-        Problem::new(
-            code,
-            format!("[rest.{name}]: {message}"),
-            "mend the table; docs/rest.md tells each key, `trunkline rest show PRESET` prints a ready configuration",
-        )
+        Problem::new(code, format!("[rest.{name}]: {message}"), "mend the table; docs/rest.md tells each key")
     })
 }
 
@@ -315,24 +320,34 @@ impl Settings {
             Some(text) => resolve(&format!("rest.{name}.auth.{key}"), text).map(Some),
             None => Ok(None),
         };
+        let needed = |key: &str, text: &str| {
+            let text = text.to_owned();
+            secret(key, &Some(text))?.map(Some).ok_or_else(|| missing(&place, &format!("auth.{key}")))
+        };
         let mut auth = AuthSecrets::default();
         match &section.auth {
             Auth::None => {}
             Auth::Token { token, .. } => auth.token = secret("token", token)?,
-            Auth::Refresh { token_url, client_secret, refresh_token, .. } => {
-                address(&place, "auth.token_url", token_url, section.allow_http)?;
+            Auth::Refresh { token_url, client_id, client_secret, refresh_token, .. } => {
+                auth.token_url = section.filled(token_url);
+                auth.client_id = needed("client_id", client_id)?;
                 auth.client_secret = secret("client_secret", client_secret)?;
-                auth.refresh_token = secret("refresh_token", &Some(refresh_token.clone()))?;
+                auth.refresh_token = needed("refresh_token", refresh_token)?;
             }
-            Auth::ClientCredentials { token_url, client_secret, .. } => {
-                address(&place, "auth.token_url", token_url, section.allow_http)?;
-                auth.client_secret = secret("client_secret", &Some(client_secret.clone()))?;
+            Auth::ClientCredentials { token_url, client_id, client_secret, scope, .. } => {
+                auth.token_url = section.filled(token_url);
+                auth.client_id = needed("client_id", client_id)?;
+                auth.client_secret = needed("client_secret", client_secret)?;
+                auth.scope = section.filled(scope.as_deref().unwrap_or_default());
             }
         }
-        if section.timeout_s == 0 || section.timeout_s > 600 {
+        if !auth.token_url.is_empty() {
+            address(&place, "auth.token_url", &auth.token_url, section.allow_http)?;
+        }
+        if section.timeout_s == 0 || section.timeout_s > TIMEOUT_S_MAX {
             return Err(bad(format!("{place}: timeout_s cannot be {}", section.timeout_s), "give 1 to 600 seconds"));
         }
-        if section.requests_in_flight == 0 || section.requests_in_flight > 64 {
+        if section.requests_in_flight == 0 || section.requests_in_flight > REQUESTS_IN_FLIGHT_MAX {
             return Err(bad(
                 format!("{place}: requests_in_flight cannot be {}", section.requests_in_flight),
                 "give 1 to 64",
@@ -340,6 +355,14 @@ impl Settings {
         }
         let timeout = Duration::from_secs(section.timeout_s.into());
         Ok(Settings { section, base_url, auth, timeout })
+    }
+}
+
+impl Section {
+    fn filled(&self, text: &str) -> String {
+        let base_url = self.base_url.as_deref().unwrap_or_default().trim_end_matches('/');
+        let with_base = text.replace("{base_url}", base_url);
+        self.values.iter().fold(with_base, |text, (name, value)| text.replace(&format!("{{values.{name}}}"), value))
     }
 }
 

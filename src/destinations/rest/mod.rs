@@ -29,7 +29,7 @@ use super::{
 };
 use crate::model::CallKey;
 use crate::net::Transport;
-use crate::problem::Problem;
+use crate::problem::{ORG_CONFIGURATION, Problem};
 use crate::redact::RedactedCall;
 
 pub const KIND: DestinationKind = DestinationKind {
@@ -50,7 +50,8 @@ pub struct Rest {
     clock: Clock,
     /// Whether the look-up was found to be offered, once it was asked.
     looks_up: std::sync::OnceLock<bool>,
-    held: AtomicBool,
+    /// Whether a question about a person was ever answered.
+    has_answered: AtomicBool,
 }
 
 impl Rest {
@@ -71,7 +72,7 @@ impl Rest {
             zone,
             clock,
             looks_up: std::sync::OnceLock::new(),
-            held: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
         })
     }
 
@@ -129,22 +130,15 @@ impl Rest {
     }
 
     async fn person_of(&self, call: &RedactedCall) -> Result<Match, Outcome> {
-        let nobody =
-            |rule: &str, verdict| Match { verdict, rule: rule.to_owned(), candidates: Vec::new(), candidates_total: 0 };
-        let section = &self.settings.section;
-        let Some(ask) = &section.person else { return Ok(nobody("no-person", Verdict::Found(no_person()))) };
-        let missing = |verdict| match section.unmatched {
-            Unmatched::Deliver => nobody("unmatched", Verdict::Found(no_person())),
-            Unmatched::Skip => nobody("person", verdict),
+        let Some(ask) = &self.settings.section.person else {
+            return Ok(nobody("no-person", Verdict::Found(no_person())));
         };
-        if call.call().caller.email.is_none() && call.call().caller.phone.is_none() {
-            return Ok(missing(Verdict::NoEmail));
-        }
-        let (path, body, is) =
-            self.requests.person(call, self.date(call)).map_err(|problem| Outcome::Reject { problem })?;
-        let Some(answer) = self.ask(ask, &path, body).await? else { return Ok(missing(Verdict::NoMatch)) };
-        let found = items(&answer.body, ask, &is);
-        let Some(first) = found.first() else { return Ok(missing(Verdict::NoMatch)) };
+        let question = self.requests.person(call, self.date(call)).map_err(|problem| Outcome::Hold { problem })?;
+        let Some((path, body, is)) = question else { return Ok(self.unmatched("unmatched", Verdict::NoEmail)) };
+        let answer = self.ask(ask, &path, body).await?;
+        self.has_answered.store(true, Ordering::Relaxed);
+        let found = answer.map(|answer| items(&answer.body, ask, &is)).unwrap_or_default();
+        let Some(first) = found.first() else { return Ok(self.unmatched("unmatched", Verdict::NoMatch)) };
         let object = ask.object.clone();
         let candidates = found.iter().take(super::CANDIDATES_MAX).enumerate();
         let candidates = candidates
@@ -157,6 +151,26 @@ impl Rest {
             .collect();
         let verdict = Verdict::Found(Person { object, id: first.clone() });
         Ok(Match { verdict, rule: "person".to_owned(), candidates, candidates_total: found.len() })
+    }
+
+    /// For a call whose person is not known.
+    fn unmatched(&self, rule: &str, verdict: Verdict) -> Match {
+        match self.settings.section.unmatched {
+            Unmatched::Deliver => nobody(rule, Verdict::Found(no_person())),
+            Unmatched::Skip => nobody(rule, verdict),
+        }
+    }
+
+    /// What was answered about one call. Of a question that is right for others, only the one caller's address is refused.
+    fn told(&self, answer: Result<Match, Outcome>) -> Result<Match, Outcome> {
+        match answer {
+            Err(Outcome::Hold { problem })
+                if problem.code == ORG_CONFIGURATION && self.has_answered.load(Ordering::Relaxed) =>
+            {
+                Ok(self.unmatched("question-refused", Verdict::NoMatch))
+            }
+            answer => answer,
+        }
     }
 
     async fn record_of(&self, ask: &Ask, call: &RedactedCall) -> Result<Option<Existing>, Outcome> {
@@ -193,18 +207,15 @@ impl Rest {
             Ok(result) => answer::of_write(result, send, remote_id.is_none(), own_id, (self.clock)()),
         }
     }
-
-    fn noted<T>(&self, result: Result<T, Outcome>) -> Result<T, Outcome> {
-        if let Err(Outcome::Hold { .. }) = &result {
-            self.held.store(true, Ordering::Release);
-        }
-        result
-    }
 }
 
 /// Stands for everybody of whom the destination wants no record.
 fn no_person() -> Person {
     Person { object: String::new(), id: String::new() }
+}
+
+fn nobody(rule: &str, verdict: Verdict) -> Match {
+    Match { verdict, rule: rule.to_owned(), candidates: Vec::new(), candidates_total: 0 }
 }
 
 /// The ids of the items that are of whom `is` says.
@@ -229,7 +240,7 @@ impl Destination for Rest {
     }
 
     async fn prepare(&self) -> Result<Readiness, Outcome> {
-        self.noted(self.readiness().await)
+        self.readiness().await
     }
 
     fn batch_max(&self) -> usize {
@@ -244,7 +255,7 @@ impl Destination for Rest {
         let at_once = usize::from(self.settings.section.requests_in_flight);
         let asked: Vec<_> = calls.iter().map(|call| self.person_of(call)).collect();
         let found: Vec<Result<Match, Outcome>> = stream::iter(asked).buffered(at_once).collect().await;
-        self.noted(found.into_iter().collect())
+        found.into_iter().map(|answer| self.told(answer)).collect()
     }
 
     fn can_update(&self) -> bool {
@@ -264,7 +275,7 @@ impl Destination for Rest {
         let keys = calls.iter().map(|call| call.call().key.clone());
         let by_key =
             |found: Vec<Option<Existing>>| keys.zip(found).filter_map(|(key, one)| Some((key, one?))).collect();
-        self.noted(found.map(by_key))
+        found.map(by_key)
     }
 
     /// What an API gives back has a form of its own: it is not compared.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::config::{Ask, Section};
 use crate::destinations::{Mapped, Outcome, Person};
-use crate::map::{Context, Form, PersonView, Templates, build};
+use crate::map::{Context, Form, PersonView, Templates, build, phone};
 use crate::model::{Call, CallKey};
 use crate::problem::{MAPPING_FAILED, Problem};
 use crate::redact::RedactedCall;
@@ -17,6 +17,9 @@ pub struct Requests {
     has_update: bool,
     probe: bool,
 }
+
+/// The longest e-mail address that mail knows.
+const EMAIL_BYTES_MAX: usize = 254;
 
 /// A path, a body, and whom the answer has to name.
 type Question = (String, Option<Vec<u8>>, String);
@@ -108,25 +111,37 @@ impl Requests {
         self.templates.render("look_up.probe", &context).map(Some).map_err(|problem| Outcome::Hold { problem })
     }
 
-    pub fn person(&self, call: &RedactedCall, date: Option<Date>) -> Result<Question, Problem> {
-        self.question("person", call, date)
+    /// The question for the caller; `None` if neither an e-mail address nor a phone number is known that can be asked for.
+    pub fn person(&self, call: &RedactedCall, date: Option<Date>) -> Result<Option<Question>, Problem> {
+        let mut context = self.context(call.call(), &super::no_person(), date);
+        context.call.email = context.call.email.map(|text| text.trim().to_owned()).filter(|text| is_address(text));
+        context.call.phone = context.call.phone.and_then(|text| phone(&text));
+        if context.call.email.is_none() && context.call.phone.is_none() {
+            return Ok(None);
+        }
+        self.question("person", &context).map(Some)
     }
 
     pub fn look_up(&self, call: &RedactedCall, date: Option<Date>) -> Result<Question, Problem> {
-        self.question("look_up", call, date)
+        self.question("look_up", &self.context(call.call(), &super::no_person(), date))
     }
 
-    fn question(&self, name: &str, call: &RedactedCall, date: Option<Date>) -> Result<Question, Problem> {
-        let context = self.context(call.call(), &super::no_person(), date);
-        let path = self.templates.render(&format!("{name}.path"), &context)?;
+    fn question(&self, name: &str, context: &Context) -> Result<Question, Problem> {
+        let path = self.templates.render(&format!("{name}.path"), context)?;
         let body = format!("{name}.body");
         let body = match self.templates.names().contains(&body) {
-            true => Some(Value::Object(self.body(&body, &context, false)?).to_string().into_bytes()),
+            true => Some(Value::Object(self.body(&body, context, false)?).to_string().into_bytes()),
             false => None,
         };
-        let is = self.templates.render(&format!("{name}.key_is"), &context)?;
+        let is = self.templates.render(&format!("{name}.key_is"), context)?;
         Ok((path, body, is.trim().to_owned()))
     }
+}
+
+/// Whether a text can be somebody's e-mail address at all; what is not would be refused as a question.
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
+    parts.is_some() && text.len() <= EMAIL_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
 fn not_json(name: &str, what: &str) -> Problem {

@@ -51,7 +51,7 @@ impl Default for Settings {
             look_up_shape: LookUpShape::Documented,
             look_up_lag_s: 0,
             empty_is_404: false,
-            item_timestamp_required: true,
+            item_timestamp_required: false,
             lead_needs_lead_generated: true,
             traffic: Traffic::default(),
         }

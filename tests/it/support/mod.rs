@@ -7,6 +7,8 @@ pub mod clock;
 pub mod moto;
 pub mod network;
 pub mod oracle;
+pub mod rest_kits;
+pub mod rest_world;
 pub mod session;
 pub mod stub;
 pub mod world;

@@ -1,5 +1,7 @@
 //! The REST destination: its ready configurations and what it makes of a table.
 
+mod config;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
+use super::config as tables;
 use super::*;
 use crate::net::TransportError;
 
@@ -26,7 +29,7 @@ impl Transport for NoNetwork {
 
 fn rest(name: &str, table: &str) -> Result<Rest, Problem> {
     let table: toml::Table = table.parse().expect("TOML");
-    let section = config::section(name, table)?;
+    let section = tables::section(name, table)?;
     let settings = Settings::of(name, section, &|_, text| Ok(SecretString::from(text.to_owned())))?;
     let clock: Clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
     Rest::new(name, settings, TimeZone::UTC, Arc::new(NoNetwork), clock)
@@ -34,8 +37,8 @@ fn rest(name: &str, table: &str) -> Result<Rest, Problem> {
 
 #[test]
 fn every_ready_configuration_is_complete() {
-    let own = "base_url = \"https://crm.example\"\n[values]\ncampaign_id = \"1\"\nvoice_agent_id = \"2\"\nclient_id = \"3\"\ntenant = \"t\"\n";
-    for (name, _) in config::PRESETS {
+    let own = "base_url = \"https://crm.example\"\n[values]\ncampaign_id = \"1\"\nvoice_agent_id = \"2\"\nown_phone = \"+15550100900\"\nclient_id = \"3\"\ntenant = \"t\"\n";
+    for (name, _) in tables::PRESETS {
         let table = format!("preset = \"{name}\"\n{own}");
         let made = rest(name, &table).map(|_| ()).map_err(|problem| problem.to_string());
         assert_eq!(made, Ok(()), "{name}");

@@ -27,6 +27,7 @@ async fn both_generations_are_taken_and_kept_as_they_were_sent() {
 #[tokio::test]
 async fn the_first_wrong_field_is_named() {
     let desk = Desk::open().await;
+    desk.api.settings(|settings| settings.item_timestamp_required = true);
     let item = "/transcription/conversation_items/0";
     for (pointer, value, said) in [
         ("/campaignId", json!("64b0c0ffee"), "campaignId: expected 24 hexadecimal digits"),
