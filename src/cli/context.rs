@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::{Failure, Global};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Environment, Overrides, Settings};
+use crate::config::{self, CALL_DATA_API, Environment, Overrides, Settings};
 use crate::destinations::{Destination, rest, salesforce};
 use crate::engine::{DispatchLimits, Engine, Progress, Reading, Route, Stop, SyncRun};
 use crate::net::HttpTransport;
@@ -119,6 +119,15 @@ impl Context {
             routes.push(self.rest(settings, &name)?);
         }
         Ok(routes)
+    }
+
+    /// The call-data API, where only uploads go to it and the ledger has something for it.
+    pub async fn upload_route(&self, settings: &Settings, store: &dyn ReadStore) -> Result<Option<Route>, Failure> {
+        let is_named = settings.rest_names().iter().any(|name| name == CALL_DATA_API);
+        if is_named || store.tally(CALL_DATA_API).await?.is_empty() {
+            return Ok(None);
+        }
+        self.rest(settings, CALL_DATA_API).map(Some)
     }
 
     /// The destination of the table [rest.NAME], or of [call_data_api].

@@ -180,9 +180,9 @@ fn route(context: &Context, settings: &Settings, name: &str) -> Result<Route, Fa
         if name != CALL_DATA_API || !known.iter().any(|(key, _, _)| is_about(key)) {
             return failure;
         }
-        let missing = known.iter().filter(|(_, variable, key)| {
-            !is_told(settings.environment.get(*variable)) && !is_told(key.as_ref())
-        });
+        let missing = known
+            .iter()
+            .filter(|(_, variable, key)| !is_told(settings.environment.get(*variable)) && !is_told(key.as_ref()));
         let missing: Vec<&str> = missing.map(|(_, variable, _)| *variable).collect();
         let verb = if missing.len() == 1 { "is" } else { "are" };
         Failure::from(Problem::new(

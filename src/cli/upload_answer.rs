@@ -93,7 +93,14 @@ pub fn tell(
     if context.global.json {
         let failures_unnamed = totals.failed - missed.len() as u64;
         let pairing = pairing(report);
-        output.json(&Answer { totals: *totals, destination, failures: missed, failures_unnamed, pairing, run: summary })?;
+        output.json(&Answer {
+            totals: *totals,
+            destination,
+            failures: missed,
+            failures_unnamed,
+            pairing,
+            run: summary,
+        })?;
     } else {
         output.line(serde_json::to_string(totals).map_err(std::io::Error::from)?)?;
     }
@@ -121,9 +128,9 @@ fn tell_missed(totals: &Totals, missed: &[Missed], output: &mut Output) {
 }
 
 fn pairing(report: &PairingReport) -> Value {
-    let unpaired = report.unpaired.iter().map(|one| {
-        json!({ "lead": one.name, "reason": one.reason.to_string(), "ambiguous": one.reason.is_ambiguous() })
-    });
+    let unpaired = report.unpaired.iter().map(
+        |one| json!({ "lead": one.name, "reason": one.reason.to_string(), "ambiguous": one.reason.is_ambiguous() }),
+    );
     let malformed = report
         .malformed
         .iter()

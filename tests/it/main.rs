@@ -19,4 +19,6 @@ mod object_store_source;
 mod s3_night;
 mod store;
 mod support;
+mod upload;
+mod upload_kills;
 mod words;

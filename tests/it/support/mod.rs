@@ -9,4 +9,5 @@ pub mod network;
 pub mod oracle;
 pub mod session;
 pub mod stub;
+pub mod upload;
 pub mod world;
