@@ -17,6 +17,10 @@ use crate::sources::{ObjectSource, object_store};
 use crate::store::ReadStore;
 use crate::store::sqlite::SqliteStore;
 
+/// Calls that are claimed for each request in flight of a REST destination. What a killed process had claimed is looked up
+/// one by one before it is sent again, and one question without an answer gives all of them back.
+const REST_WINDOW_PER_LANE: usize = 25;
+
 /// The global arguments and the environment.
 pub struct Context {
     pub global: Global,
@@ -136,7 +140,9 @@ impl Context {
         let clock = Arc::clone(&self.clock);
         let now = Arc::new(move || clock.now());
         let rest = settings.rest(name)?;
-        let limits = DispatchLimits { lanes: usize::from(rest.section.requests_in_flight), ..settings.dispatch };
+        let lanes = usize::from(rest.section.requests_in_flight);
+        let window = settings.dispatch.window.min(lanes * REST_WINDOW_PER_LANE);
+        let limits = DispatchLimits { lanes, window, ..settings.dispatch };
         let zone = settings.time_zone.clone();
         let destination = Arc::new(rest::Rest::new(name, rest, zone, Arc::new(transport), now)?);
         Ok(Route { destination, limits })

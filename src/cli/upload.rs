@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
     /// The lead of the one transcript, taken as it is.
-    #[arg(long, value_name = "FILE", requires = "session", conflicts_with = "leads")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "leads"])]
     lead: Option<PathBuf>,
     /// The folder of leads, which are paired with calls by evidence.
     #[arg(long, value_name = "FOLDER")]
@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     egress: Option<PathBuf>,
     /// Read transcripts in folders below too.
-    #[arg(long, requires = "dir")]
+    #[arg(long, conflicts_with = "session")]
     subfolders: bool,
     /// Stands in for a caller whose number is not known, and is marked as that.
     #[arg(long, value_name = "NUMBER")]

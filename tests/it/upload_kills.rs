@@ -67,9 +67,12 @@ async fn survives(seed: u64, transcripts: usize, leads: usize) {
     let truth = desk.plan(&Plan::new(seed, transcripts, leads));
     // A payload takes a while, and stays at the API when its sender is dead.
     desk.api.add_fault(Fault::new(FaultKind::SlowCommit).probability(0.1).delay_ms(30).on_method("POST"));
-    desk.api.add_fault(Fault::new(FaultKind::DropAfterCommit).probability(0.01).on_method("POST"));
-    desk.api.add_fault(Fault::commit_then(500).probability(0.005).on_method("POST"));
-    desk.api.add_fault(Fault::refuse(503).probability(0.005));
+    // Each costs a pause, so there are only so many.
+    let often = transcripts as u64 / 200;
+    let lost_answer = Fault::new(FaultKind::DropAfterCommit).probability(0.02).times(often);
+    desk.api.add_fault(lost_answer.on_method("POST"));
+    desk.api.add_fault(Fault::commit_then(500).probability(0.01).times(often / 2).on_method("POST"));
+    desk.api.add_fault(Fault::refuse(503).probability(0.01).times(often / 2));
     let mut phases: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..KILLS {
         let mut command = desk.upload(&[]);
