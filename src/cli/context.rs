@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::{Failure, Global};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Environment, Overrides, Settings};
+use crate::config::{self, CALL_DATA_API, Environment, Overrides, Settings};
 use crate::destinations::{Destination, rest, salesforce};
 use crate::engine::{DispatchLimits, Engine, Progress, Reading, Route, Stop, SyncRun};
 use crate::net::HttpTransport;
@@ -16,6 +16,10 @@ use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, REMOTE_UNR
 use crate::sources::{ObjectSource, object_store};
 use crate::store::ReadStore;
 use crate::store::sqlite::SqliteStore;
+
+/// Calls that are claimed for each request in flight of a REST destination. What a killed process had claimed is looked up
+/// one by one before it is sent again, and one question without an answer gives all of them back.
+const REST_WINDOW_PER_LANE: usize = 25;
 
 /// The global arguments and the environment.
 pub struct Context {
@@ -121,13 +125,24 @@ impl Context {
         Ok(routes)
     }
 
+    /// The call-data API, where only uploads go to it and the ledger has something for it.
+    pub async fn upload_route(&self, settings: &Settings, store: &dyn ReadStore) -> Result<Option<Route>, Failure> {
+        let is_named = settings.rest_names().iter().any(|name| name == CALL_DATA_API);
+        if is_named || store.tally(CALL_DATA_API).await?.is_empty() {
+            return Ok(None);
+        }
+        self.rest(settings, CALL_DATA_API).map(Some)
+    }
+
     /// The destination of the table [rest.NAME], or of [call_data_api].
     pub fn rest(&self, settings: &Settings, name: &str) -> Result<Route, Failure> {
         let transport = HttpTransport::new().map_err(|error| no_client(&error))?;
         let clock = Arc::clone(&self.clock);
         let now = Arc::new(move || clock.now());
         let rest = settings.rest(name)?;
-        let limits = DispatchLimits { lanes: usize::from(rest.section.requests_in_flight), ..settings.dispatch };
+        let lanes = usize::from(rest.section.requests_in_flight);
+        let window = settings.dispatch.window.min(lanes * REST_WINDOW_PER_LANE);
+        let limits = DispatchLimits { lanes, window, ..settings.dispatch };
         let zone = settings.time_zone.clone();
         let destination = Arc::new(rest::Rest::new(name, rest, zone, Arc::new(transport), now)?);
         Ok(Route { destination, limits })

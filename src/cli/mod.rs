@@ -18,6 +18,8 @@ mod sim;
 mod sync;
 mod time;
 mod unmatched;
+mod upload;
+mod upload_answer;
 mod why;
 mod why_text;
 
@@ -89,6 +91,8 @@ enum Command {
     Check(check::Arguments),
     /// Read the session exports of some days and deliver what is due.
     Sync(sync::Arguments),
+    /// Upload a directory of transcripts, or one, to the call-data API or another REST destination.
+    Upload(upload::Arguments),
     /// Why a session is, or is not, in the CRM.
     Why(why::Arguments),
     /// The calls in the ledger.
@@ -116,6 +120,7 @@ pub async fn run(cli: Cli, environment: Environment, output: &mut Output) -> Exi
         Command::Init(arguments) => init::run(&context, arguments, output),
         Command::Check(arguments) => check::run(&context, arguments, output).await,
         Command::Sync(arguments) => sync::run(&context, arguments, output).await,
+        Command::Upload(arguments) => upload::run(&context, arguments, output).await,
         Command::Why(arguments) => why::run(&context, arguments, output).await,
         Command::Calls(arguments) => list::calls(&context, arguments, output).await,
         Command::Deliveries(arguments) => list::deliveries(&context, arguments, output).await,

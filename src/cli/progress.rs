@@ -10,6 +10,9 @@ use crate::engine::{Event, Progress, counted, thousands};
 /// How many files or deliveries pass between two lines.
 const LINE_EVERY: u64 = 5_000;
 
+/// How often a spinner turns.
+const TICK: std::time::Duration = std::time::Duration::from_millis(120);
+
 /// A bar for each phase.
 pub struct Bars {
     bar: ProgressBar,
@@ -46,6 +49,23 @@ impl Progress for Bars {
 impl Drop for Bars {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Shows that something goes on that cannot be counted.
+pub struct Spinner(ProgressBar);
+
+impl Spinner {
+    pub fn new(text: &'static str) -> Spinner {
+        let bar = ProgressBar::new_spinner().with_message(text);
+        bar.enable_steady_tick(TICK);
+        Spinner(bar)
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

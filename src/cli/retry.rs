@@ -14,6 +14,9 @@ use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{DeliveryFilter, DeliveryStore, ReadStore, Rearm};
 
+/// The name of the Salesforce destination.
+const SALESFORCE: &str = "salesforce";
+
 #[derive(Args)]
 pub struct Arguments {
     /// Session ids or call keys; without any: all dead letters and everything that waits.
@@ -44,13 +47,18 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let store = context.open_existing_store(&settings.store_path)?;
     context.stop_on_signals();
     let engine = context.engine(Arc::clone(&store), sync::progress(output));
-    let routes = context.routes(&settings)?;
+    let upload = context.upload_route(&settings, store.as_ref()).await?;
+    let only_uploads = upload.is_some() && settings.source.is_none() && store.tally(SALESFORCE).await?.is_empty();
+    let mut routes =
+        if only_uploads && settings.rest_names().is_empty() { Vec::new() } else { context.routes(&settings)? };
+    let read_for = routes.len();
+    routes.extend(upload);
     let started_ms = context.clock.now_ms();
     let run_id = store.begin_run("retry", started_ms).await?;
 
     // Without a source nothing can be read again, but what is in the ledger can be delivered.
     let reading = match settings.source() {
-        Ok(_) => Ok(reading(&settings, context.source(&settings)?, &routes)),
+        Ok(_) => Ok(reading(&settings, context.source(&settings)?, &routes[..read_for])),
         Err(problem) => Err(problem),
     };
     let mut intake = IntakeSummary::default();

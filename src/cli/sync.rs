@@ -132,7 +132,7 @@ pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut
 }
 
 /// Names the files that no call could be made of, and those that are gone.
-fn tell_files(intake: &IntakeSummary, output: &mut Output) {
+pub fn tell_files(intake: &IntakeSummary, output: &mut Output) {
     for (url, why) in &intake.quarantine {
         output.say(format!("quarantine: {}\n  {why}", visible(url)));
     }
@@ -149,7 +149,7 @@ fn tell_files(intake: &IntakeSummary, output: &mut Output) {
     }
 }
 
-fn exit(summary: &RunSummary) -> Exit {
+pub fn exit(summary: &RunSummary) -> Exit {
     let delivery = &summary.delivery;
     let settled = delivery.delivered + delivery.updated + delivery.adopted + delivery.unchanged;
     let held_by_login = delivery

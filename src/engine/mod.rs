@@ -13,6 +13,7 @@ mod outcome;
 mod progress;
 mod summary;
 mod sync;
+mod upload;
 mod window;
 mod workers;
 
@@ -22,6 +23,7 @@ pub use intake::{IntakeLimits, Reading, intake, reread};
 pub use progress::{Event, Progress, Quiet, Stop};
 pub use summary::{Delivered, DeliverySummary, IntakeSummary, RunSummary, counted, reason, thousands};
 pub use sync::{Days, Route, SyncRun, deliver};
+pub use upload::{FAILURES_NAMED_MAX, Missed, Totals, UploadRun, Uploaded};
 
 use std::sync::{Arc, Mutex};
 

@@ -56,6 +56,9 @@ pub struct DeliverySummary {
     pub adopted: u64,
     /// Delivered before with the same content; nothing was sent.
     pub unchanged: u64,
+    /// Of those unchanged: delivered before with other content, at a destination that cannot change a record.
+    #[serde(skip)]
+    pub not_updated: u64,
     pub skipped: BTreeMap<String, u64>,
     pub dead: BTreeMap<String, u64>,
     /// Still due: will be tried by the next run.
@@ -103,6 +106,7 @@ impl DeliverySummary {
         self.updated += other.updated;
         self.adopted += other.adopted;
         self.unchanged += other.unchanged;
+        self.not_updated += other.not_updated;
         self.waiting += other.waiting;
         self.people_created += other.people_created;
         for (sum, more) in [(&mut self.skipped, &other.skipped), (&mut self.dead, &other.dead)] {

@@ -102,6 +102,9 @@ pub trait DeliveryStore: Send + Sync {
     /// Gives a claim up while it is not known whether a person was made.
     async fn abandon_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<(), StoreError>;
 
+    /// Makes calls due for a destination that they were not for so far; answers how many.
+    async fn enlist(&self, destination: &str, keys: &[CallKey], now_ms: i64) -> Result<usize, StoreError>;
+
     async fn begin_run(&self, command: &str, now_ms: i64) -> Result<i64, StoreError>;
 
     async fn end_run(&self, id: i64, summary: &str, now_ms: i64) -> Result<(), StoreError>;
@@ -122,6 +125,9 @@ pub trait ReadStore: Send + Sync {
     async fn attempts(&self, delivery_id: i64) -> Result<Vec<AttemptRow>, StoreError>;
 
     async fn raws(&self, filter: &RawFilter) -> Result<Vec<RawRow>, StoreError>;
+
+    /// How these files of a source stand, and their calls at `destination`, in the order asked.
+    async fn standings(&self, source: &str, destination: &str, urls: &[String]) -> Result<Vec<Standing>, StoreError>;
 
     /// The converted files of these calls that were last read before `since_ms`.
     async fn unseen(&self, keys: &[CallKey], since_ms: i64) -> Result<Vec<UnseenFile>, StoreError>;

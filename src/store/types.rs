@@ -323,6 +323,19 @@ pub struct RawRow {
     pub notes: Vec<String>,
 }
 
+/// How a raw file stands, and its call at one destination.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// `converted`, `quarantined` or `gone`; `None`: it was never read.
+    pub file: Option<String>,
+    pub call_key: Option<CallKey>,
+    pub source_id: Option<String>,
+    /// As in [`DeliveryRow::state`]; `None`: the call is not for this destination.
+    pub delivery: Option<String>,
+    /// Why it is in quarantine, or why its call is not delivered.
+    pub problem: Option<StoredProblem>,
+}
+
 /// A file on whose word a record is to be changed.
 #[derive(Clone, Debug)]
 pub struct UnseenFile {

@@ -23,4 +23,6 @@ mod rest_payloads;
 mod s3_night;
 mod store;
 mod support;
+mod upload;
+mod upload_kills;
 mod words;

@@ -89,6 +89,7 @@ impl Dispatcher<'_> {
             return Ok(());
         };
         self.summary.unchanged += 1;
+        self.summary.not_updated += u64::from(outcome == "not updated");
         let change = Change::Delivered {
             remote_id: remote_id.clone(),
             revision: claimed.revision,

@@ -98,12 +98,19 @@ fn of_shape(
 
 /// Completes the call with its conversation and what follows from it.
 pub(super) fn finished(transcript: Transcript) -> (Call, Notes) {
-    let Transcript { head, items, notes, .. } = transcript;
+    let Transcript { head, items, heard, mut notes, .. } = transcript;
     let has_create_lead = items.has_create_lead();
     let taken_down = items.leads().next_back().cloned();
     let mut call = head.call;
     call.turns = items.turns;
     call.actions = items.actions;
+    if call.started_at.is_none()
+        && call.ended_at.is_none()
+        && let Some((first, last)) = heard
+    {
+        (call.started_at, call.ended_at) = (Some(first), Some(last));
+        notes.add("the call's times are those of its first and last words: it has none of its own");
+    }
     if call.duration_s.is_none()
         && let (Some(start), Some(end)) = (call.started_at, call.ended_at)
     {

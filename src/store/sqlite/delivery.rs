@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::{SqliteStore, owners};
-use crate::model::{Digest, Revision};
+use super::{SqliteStore, owners, standing};
+use crate::model::{CallKey, Digest, Revision};
 use crate::problem::STORE_UNUSABLE;
 use crate::store::{
     Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, PriorIntent, Rearm, Settlement, StoreError,
@@ -185,6 +185,11 @@ impl DeliveryStore for SqliteStore {
     async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError> {
         let (sql, values) = rearm_statement(destination, which, now_ms);
         self.write(move |connection| Ok(connection.execute(&sql, params_from_iter(values))?)).await
+    }
+
+    async fn enlist(&self, destination: &str, keys: &[CallKey], now_ms: i64) -> Result<usize, StoreError> {
+        let (destination, keys) = (destination.to_owned(), keys.to_vec());
+        self.write(move |connection| standing::enlist(connection, &destination, &keys, now_ms)).await
     }
 
     async fn claim_person(

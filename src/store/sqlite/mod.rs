@@ -13,6 +13,7 @@ mod reader;
 mod report;
 mod schema;
 mod shown;
+mod standing;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -6,11 +6,11 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::shown::{self, Shown};
-use super::{SqliteStore, report};
+use super::{SqliteStore, report, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::store::{
     AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, RawFilter, RawRow, ReadStore,
-    RevisionRow, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
+    RevisionRow, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
 };
 
 #[async_trait]
@@ -158,6 +158,12 @@ impl ReadStore for SqliteStore {
         .await
     }
 
+    async fn standings(&self, source: &str, destination: &str, urls: &[String]) -> Result<Vec<Standing>, StoreError> {
+        let (source, destination, urls) = (source.to_owned(), destination.to_owned(), urls.to_vec());
+        let path = self.path().to_owned();
+        self.read(move |connection| standing::of_files(connection, &path, &source, &destination, &urls)).await
+    }
+
     async fn unseen(&self, keys: &[CallKey], since_ms: i64) -> Result<Vec<UnseenFile>, StoreError> {
         let keys = keys.to_vec();
         self.read(move |connection| {
@@ -264,7 +270,7 @@ fn raw_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
 }
 
 /// The three columns from `at` on, if the first is set.
-fn problem(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<StoredProblem>> {
+pub(super) fn problem(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<StoredProblem>> {
     let Some(code) = row.get(at)? else { return Ok(None) };
     let text = |index| row.get::<_, Option<String>>(index).map(Option::unwrap_or_default);
     Ok(Some(StoredProblem { code, what: text(at + 1)?, help: text(at + 2)? }))

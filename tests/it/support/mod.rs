@@ -11,4 +11,5 @@ pub mod rest_kits;
 pub mod rest_world;
 pub mod session;
 pub mod stub;
+pub mod upload;
 pub mod world;
