@@ -86,6 +86,7 @@ pub async fn dispatch(
     if due > 0 && dispatcher.prepare().await? {
         dispatcher.run().await?;
     }
+    dispatcher.summary.cool_until_ms = Some(dispatcher.cool_until_ms).filter(|at_ms| *at_ms > engine.clock.now_ms());
     if preview.is_none() {
         dispatcher.summary.waiting = dispatcher.count_due().await?;
     }
