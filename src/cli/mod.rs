@@ -6,6 +6,7 @@ mod check;
 mod context;
 mod demo;
 mod explain;
+mod figures;
 mod init;
 mod list;
 mod output;
@@ -14,6 +15,7 @@ mod progress;
 mod report;
 mod report_page;
 mod retry;
+mod serve;
 mod sim;
 mod sync;
 mod time;
@@ -88,6 +90,8 @@ enum Command {
     Check(check::Arguments),
     /// Read the session exports of some days and deliver what is due.
     Sync(sync::Arguments),
+    /// Deliver calls as they end: watch the sources all day, answer health checks and figures.
+    Serve(serve::Arguments),
     /// Why a session is, or is not, in the CRM.
     Why(why::Arguments),
     /// The calls in the ledger.
@@ -115,6 +119,7 @@ pub async fn run(cli: Cli, environment: Environment, output: &mut Output) -> Exi
         Command::Init(arguments) => init::run(&context, arguments, output),
         Command::Check(arguments) => check::run(&context, arguments, output).await,
         Command::Sync(arguments) => sync::run(&context, arguments, output).await,
+        Command::Serve(arguments) => serve::run(&context, arguments, output).await,
         Command::Why(arguments) => why::run(&context, arguments, output).await,
         Command::Calls(arguments) => list::calls(&context, arguments, output).await,
         Command::Deliveries(arguments) => list::deliveries(&context, arguments, output).await,

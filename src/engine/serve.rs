@@ -289,7 +289,7 @@ impl Serving {
 
     /// The loop of one schedule.
     async fn keep(&self, schedule: Schedule) -> Result<(), StoreError> {
-        let ran = self.engine.store.last_run(&schedule.label(), true).await?.max(self.served_before);
+        let ran = self.engine.store.last_run(&schedule.label(), true).await?.or(self.served_before);
         let mut last = match ran.filter(|_| self.pace.catch_up) {
             Some(at_ms) => Timestamp::from_millisecond(at_ms).unwrap_or_else(|_| self.now()),
             None => self.now(),

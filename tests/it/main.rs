@@ -17,6 +17,7 @@ mod nightly;
 mod object_store_answers;
 mod object_store_source;
 mod s3_night;
+mod serve;
 mod store;
 mod support;
 mod words;
