@@ -45,11 +45,6 @@ impl HandClock {
     pub fn advance(&self, by: Duration) {
         self.now.send_modify(|now| *now += SignedDuration::try_from(by).expect("a step of a sane length"));
     }
-
-    /// How many sleep.
-    pub fn waiting(&self) -> usize {
-        self.now.receiver_count()
-    }
 }
 
 #[async_trait]
