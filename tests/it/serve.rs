@@ -24,8 +24,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// `[serve]` of the tests: a free port, and nothing waits long.
 const QUICK: &str = "[serve]\nlisten = \"127.0.0.1:0\"\npoll_s = 1\nhold_retry_s = 1\nschedule = []\n";
 
-/// A call as the simulated HubSpot takes it, without anything that is tested elsewhere.
-const BODY: &str = r#"{"properties": {"trunkline_call_key": {{ call.key }}, "hs_timestamp": "2026-11-20T09:00:00Z"}}"#;
+/// A call as the simulated HubSpot takes it, with nothing that other tests are about.
+const CREATE: &str = r#"
+auth = { kind = "token", token = "pat-sim" }
+create = { method = "POST", path = "/crm/v3/objects/calls", id = ["/id"], body = """
+{ "properties": { "trunkline_call_key": {{ call.key }}, "hs_timestamp": "2026-11-20T09:00:00Z" } }
+""" }
+"#;
 
 /// A process that serves; killed when dropped.
 struct Served {
@@ -196,10 +201,7 @@ async fn a_stop_in_the_middle_of_writes_leaves_nothing_leased_and_a_kill_doubles
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_destination_delays_no_other_is_named_and_goes_on_once_it_is_mended() {
     let crm = hubspot().await;
-    let rest = format!(
-        "[rest.hubspot]\npreset = \"hubspot\"\nbase_url = \"{}\"\nauth.token = \"pat-sim\"\ncreate.body = '''{BODY}'''\n",
-        crm.url()
-    );
+    let rest = format!("[rest.hubspot]\nbase_url = \"{}\"\n{CREATE}", crm.url());
     let world = World::new(KeyField::There).await.configure(&format!("{QUICK}{rest}"));
     let ada = world.contact("ada@example.com");
     crm.api().insert("contacts", json!({ "email": "ada@example.com" }));
