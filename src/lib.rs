@@ -14,6 +14,7 @@ pub mod model;
 pub mod net;
 pub mod problem;
 pub mod redact;
+pub mod server;
 pub mod sim;
 pub mod sources;
 pub mod store;

@@ -6,6 +6,7 @@ mod check;
 mod context;
 mod demo;
 mod explain;
+mod figures;
 mod init;
 mod list;
 mod output;
@@ -14,6 +15,7 @@ mod progress;
 mod report;
 mod report_page;
 mod retry;
+mod serve;
 mod sim;
 mod sync;
 mod time;
@@ -93,6 +95,8 @@ enum Command {
     Sync(sync::Arguments),
     /// Upload a directory of transcripts, or one, to the call-data API or another REST destination.
     Upload(upload::Arguments),
+    /// Deliver calls as they end: watch the sources all day, answer health checks and figures.
+    Serve(serve::Arguments),
     /// Why a session is, or is not, in the CRM.
     Why(why::Arguments),
     /// The calls in the ledger.
@@ -121,6 +125,7 @@ pub async fn run(cli: Cli, environment: Environment, output: &mut Output) -> Exi
         Command::Check(arguments) => check::run(&context, arguments, output).await,
         Command::Sync(arguments) => sync::run(&context, arguments, output).await,
         Command::Upload(arguments) => upload::run(&context, arguments, output).await,
+        Command::Serve(arguments) => serve::run(&context, arguments, output).await,
         Command::Why(arguments) => why::run(&context, arguments, output).await,
         Command::Calls(arguments) => list::calls(&context, arguments, output).await,
         Command::Deliveries(arguments) => list::deliveries(&context, arguments, output).await,

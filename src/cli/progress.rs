@@ -42,6 +42,8 @@ impl Progress for Bars {
             }
             Event::Waiting { seconds, reason } => self.bar.set_message(format!("waiting {seconds} s: {reason}")),
             Event::Warning(text) => self.bar.println(format!("warning: {text}")),
+            Event::Note(text) => self.bar.println(text),
+            Event::Due(_) | Event::Delivered { .. } => {}
         }
     }
 }
@@ -97,7 +99,7 @@ impl Lines {
     fn told(&self, event: Event) -> Option<String> {
         let mut counts = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match event {
-            Event::Listed(_) => None,
+            Event::Listed(_) | Event::Due(_) | Event::Delivered { .. } => None,
             Event::Read(count) | Event::Settled(count) => {
                 counts.done += count;
                 counts.waiting.clear();
@@ -118,6 +120,7 @@ impl Lines {
                 Some(format!("waiting, and trying again: {reason}"))
             }
             Event::Warning(text) => Some(format!("warning: {text}")),
+            Event::Note(text) => Some(text),
         }
     }
 }

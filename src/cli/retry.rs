@@ -78,7 +78,8 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         }
         output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
     }
-    let evidence = reading.as_ref().ok().map(|reading| Evidence { reading, since_ms: started_ms });
+    let evidence =
+        reading.as_ref().ok().map(|reading| Evidence { readings: std::slice::from_ref(reading), since_ms: started_ms });
     let mut delivered = deliver(&engine, &routes, None, evidence).await?;
     for one in &mut delivered {
         intake.add(std::mem::take(&mut one.delivery.reread));

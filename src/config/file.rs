@@ -1,6 +1,7 @@
 //! The shape of `trunkline.toml`, key by key. `config/trunkline.default.toml` documents each beside its default.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -16,6 +17,7 @@ pub struct ConfigFile {
     pub salesforce: SalesforceSection,
     pub delivery: DeliverySection,
     pub call_data_api: CallDataSection,
+    pub serve: ServeSection,
     /// Tables that are read by the REST destination itself.
     pub rest: BTreeMap<String, toml::Table>,
 }
@@ -103,4 +105,32 @@ pub struct DeliverySection {
     pub patience_s: Option<u32>,
     pub settle_s: Option<u32>,
     pub attempts_max: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeSection {
+    pub listen: Option<String>,
+    pub poll_s: Option<u32>,
+    pub hold_retry_s: Option<u32>,
+    pub drain_s: Option<u32>,
+    pub catch_up: Option<bool>,
+    pub conversations: Option<ConversationsSection>,
+    pub schedule: Option<Vec<ScheduleSection>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConversationsSection {
+    pub dir: Option<PathBuf>,
+    pub leads: Option<PathBuf>,
+    pub metadata: Option<PathBuf>,
+    pub egress: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScheduleSection {
+    pub at: Option<String>,
+    pub days: Option<u16>,
 }

@@ -7,10 +7,12 @@ mod file;
 mod load;
 mod rest;
 mod secret;
+mod serve;
 mod settings;
 
 pub use file::{ConfigFile, TEMPLATE};
 pub use load::{find, load, parse};
 pub use rest::{CALL_DATA_API, RestInput};
 pub use secret::resolve;
+pub use serve::ServeSettings;
 pub use settings::{Environment, Overrides, SalesforceInput, Settings, settings};

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::file::SalesforceSection;
-use super::{ConfigFile, RestInput, resolve};
+use super::{ConfigFile, RestInput, ServeSettings, resolve};
 use crate::destinations::salesforce::config::{self as salesforce, LoginFlow, NoMatchRule, SeveralRule};
 use crate::engine::{DispatchLimits, IntakeLimits};
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, SECRET_MISSING};
@@ -36,6 +36,7 @@ pub struct Settings {
     pub rest: RestInput,
     pub intake: IntakeLimits,
     pub dispatch: DispatchLimits,
+    pub serve: ServeSettings,
     pub environment: Environment,
 }
 
@@ -69,6 +70,7 @@ pub fn settings(file: ConfigFile, environment: Environment, flags: Overrides) ->
     let inflated_mb_max = file.source.inflated_mb_max.unwrap_or(64);
     let inflated_bytes_max = between("source.inflated_mb_max", inflated_mb_max, 1, 1024)? as usize * 1024 * 1024;
     let fetches = between("source.fetches", file.source.fetches.unwrap_or(FETCHES), 1, 256)?;
+    let source_zone = zone("source.time_zone", file.source.time_zone.as_deref())?;
     let address = flags.source.or_else(|| env(&environment, "TRUNKLINE_SOURCE")).or(file.source.address);
     let source = match address {
         None => None,
@@ -84,7 +86,7 @@ pub fn settings(file: ConfigFile, environment: Environment, flags: Overrides) ->
             source.endpoint = file.source.endpoint;
             source.profile = file.source.profile;
             source.allow_http = file.source.allow_http.unwrap_or(false);
-            source.time_zone = zone("source.time_zone", file.source.time_zone.as_deref())?;
+            source.time_zone = source_zone.clone();
             source.inflated_bytes_max = inflated_bytes_max;
             Some(source)
         }
@@ -106,6 +108,7 @@ pub fn settings(file: ConfigFile, environment: Environment, flags: Overrides) ->
         source,
         intake: IntakeLimits { fetches: usize::from(fetches), inflated_bytes_max },
         dispatch,
+        serve: ServeSettings::of(file.serve, source_zone, inflated_bytes_max)?,
         environment,
     })
 }
@@ -293,7 +296,12 @@ fn zone(name: &str, value: Option<&str>) -> Result<TimeZone, Problem> {
     })
 }
 
-fn between<T: PartialOrd + std::fmt::Display + Copy>(name: &str, value: T, least: T, most: T) -> Result<T, Problem> {
+pub(super) fn between<T: PartialOrd + std::fmt::Display + Copy>(
+    name: &str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<T, Problem> {
     if value < least || value > most {
         return Err(bad(format!("{name} cannot be {value}"), &format!("give a number from {least} to {most}")));
     }
@@ -308,7 +316,7 @@ fn choice<T: Copy>(name: &str, value: Option<&str>, default: T, known: &[(&str, 
     })
 }
 
-fn bad(what: String, help: &str) -> Problem {
+pub(super) fn bad(what: String, help: &str) -> Problem {
     Problem::new(CONFIG_BAD_VALUE, what, help)
 }
 

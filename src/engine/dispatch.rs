@@ -86,6 +86,7 @@ pub async fn dispatch(
     if due > 0 && dispatcher.prepare().await? {
         dispatcher.run().await?;
     }
+    dispatcher.summary.cool_until_ms = Some(dispatcher.cool_until_ms).filter(|at_ms| *at_ms > engine.clock.now_ms());
     if preview.is_none() {
         // What ran out of its lease waits as well.
         engine.store.reclaim(engine.clock.now_ms()).await?;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use futures_util::{StreamExt, stream};
+use jiff::civil::Date;
 
 use super::dispatch::Dispatcher;
 use super::intake::{Reading, reread_files};
@@ -18,9 +19,19 @@ use crate::store::{StoreError, UnseenFile};
 /// What dispatch may look at.
 #[derive(Clone, Copy)]
 pub struct Evidence<'a> {
-    pub reading: &'a Reading,
+    pub readings: &'a [Reading],
     /// Files that were read since then are known as they are.
     pub since_ms: i64,
+}
+
+/// The number of the reading that a file belongs to, the file, and what its source says of it.
+type Answer = (usize, UnseenFile, Result<Option<RawRef>, FetchError>);
+
+/// The reading whose address leads to `url`; the first where none does, so that its source says what is wrong.
+fn reading_of(readings: &[Reading], url: &str) -> usize {
+    let fits = |(_, reading): &(usize, &Reading)| url.starts_with(reading.source.address());
+    let longest = readings.iter().enumerate().filter(fits).max_by_key(|(_, reading)| reading.source.address().len());
+    longest.map_or(0, |(index, _)| index)
 }
 
 /// What a look at a call's files came to.
@@ -37,14 +48,15 @@ impl Dispatcher<'_> {
         let Some(evidence) = self.evidence else { return Ok(HashMap::new()) };
         let unseen = self.engine.store.unseen(keys, evidence.since_ms).await?;
         let (mut looks, mut changed) = (HashMap::new(), Vec::new());
-        for (file, answer) in look_at(unseen, evidence.reading).await {
+        changed.resize_with(evidence.readings.len(), Vec::<(Option<Date>, RawRef)>::new);
+        for (reading, file, answer) in look_at(unseen, evidence.readings).await {
             match answer {
                 // What is gone says nothing newer.
                 Ok(None) => {}
                 Ok(Some(raw)) if raw.version == file.version => {}
                 Ok(Some(raw)) => {
                     looks.entry(file.key).or_insert(Look::Superseded);
-                    changed.push((file.day, raw));
+                    changed[reading].push((file.day, raw));
                 }
                 // It is not of this source, or cannot be read there any more: no wait would tell more.
                 Err(FetchError::File(problem)) => {
@@ -56,8 +68,8 @@ impl Dispatcher<'_> {
                 }
             }
         }
-        if !changed.is_empty() {
-            let read = reread_files(self.engine, evidence.reading, changed).await?;
+        for (reading, changed) in evidence.readings.iter().zip(changed).filter(|(_, changed)| !changed.is_empty()) {
+            let read = reread_files(self.engine, reading, changed).await?;
             if let Some(problem) = &read.stopped {
                 self.cool(problem);
             }
@@ -67,24 +79,25 @@ impl Dispatcher<'_> {
     }
 }
 
-type Looked = (UnseenFile, Result<Option<RawRef>, FetchError>);
-
-/// Looks at each file; once the source fails, its answer stands for all that are left: each would take as long to fail.
-async fn look_at(files: Vec<UnseenFile>, reading: &Reading) -> Vec<Looked> {
-    let failed: OnceLock<Problem> = OnceLock::new();
-    let (failed, source) = (&failed, &reading.source);
+/// Looks at each file at the source that it is of; once a source fails, its answer stands for all that are left of it:
+/// each would take as long to fail.
+async fn look_at(files: Vec<UnseenFile>, readings: &[Reading]) -> Vec<Answer> {
+    let Some(fetches) = readings.iter().map(|reading| reading.limits.fetches).min() else { return Vec::new() };
+    let failed: Vec<OnceLock<Problem>> = readings.iter().map(|_| OnceLock::new()).collect();
+    let failed = &failed;
     stream::iter(files)
         .map(|file| async move {
-            if let Some(problem) = failed.get() {
-                return (file, Err(FetchError::Source(problem.clone())));
+            let index = reading_of(readings, &file.url);
+            if let Some(problem) = failed[index].get() {
+                return (index, file, Err(FetchError::Source(problem.clone())));
             }
-            let answer = source.look(&file.url).await;
+            let answer = readings[index].source.look(&file.url).await;
             if let Err(FetchError::Source(problem)) = &answer {
-                _ = failed.set(problem.clone());
+                _ = failed[index].set(problem.clone());
             }
-            (file, answer)
+            (index, file, answer)
         })
-        .buffer_unordered(reading.limits.fetches.max(1))
+        .buffer_unordered(fetches.max(1))
         .collect()
         .await
 }

@@ -235,6 +235,10 @@ impl<'a> Reader<'a> {
         let Reading { source, destinations, zone, .. } = self.reading;
         let results = self.engine.store.ingest(source.name(), destinations, zone, items, now_ms).await?;
         self.engine.progress.event(Event::Read(results.len() as u64));
+        let due = results.iter().filter(|one| matches!(one, IntakeResult::NewCall | IntakeResult::NewRevision)).count();
+        if due > 0 {
+            self.engine.progress.event(Event::Due(due as u64));
+        }
         for (result, (url, problem)) in results.into_iter().zip(named) {
             match result {
                 IntakeResult::NewCall => self.summary.new_calls += 1,

@@ -5,22 +5,28 @@
 //! doubles by itself; one bad record or one bad destination never stops another.
 
 mod backoff;
+mod board;
 mod dispatch;
 mod evidence;
 mod intake;
 mod lanes;
 mod outcome;
 mod progress;
+mod schedule;
+mod serve;
 mod summary;
 mod sync;
 mod upload;
 mod window;
 mod workers;
 
+pub use board::{Board, Condition, LATENCY_BOUNDS_MS, Latency, RouteFigures, SourceFigures};
 pub use dispatch::{DispatchLimits, Preview, Sketch, dispatch, unexpected};
 pub use evidence::Evidence;
 pub use intake::{IntakeLimits, Reading, intake, reread};
 pub use progress::{Event, Progress, Quiet, Stop};
+pub use schedule::{Schedule, recent_days};
+pub use serve::{Pace, Serving};
 pub use summary::{Delivered, DeliverySummary, IntakeSummary, RunSummary, counted, reason, thousands};
 pub use sync::{Days, Route, SyncRun, deliver};
 pub use upload::{FAILURES_NAMED_MAX, Missed, Totals, UploadRun, Uploaded};

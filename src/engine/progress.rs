@@ -12,12 +12,18 @@ pub enum Event {
     Read(u64),
     /// Delivery begins, with so many calls due.
     Delivering(u64),
+    /// So many more calls became due with new content.
+    Due(u64),
+    /// One was delivered, so long after its content was committed.
+    Delivered { waited_ms: i64 },
     /// So many more deliveries were settled.
     Settled(u64),
     /// The engine waits so many seconds, for this reason.
     Waiting { seconds: u64, reason: String },
     /// A warning that a person should see now.
     Warning(String),
+    /// Something that a person may want to know.
+    Note(String),
 }
 
 /// Who shows it.

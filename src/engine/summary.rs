@@ -72,6 +72,9 @@ pub struct DeliverySummary {
     /// The remote's trouble, if it outlasted the patience and ended the run.
     #[serde(skip)]
     pub gave_up: Option<Problem>,
+    /// Until when the destination is better left alone, if it had trouble.
+    #[serde(skip)]
+    pub cool_until_ms: Option<i64>,
     /// Why calls wait, each cause once.
     #[serde(skip)]
     pub waiting_for: Vec<Problem>,
@@ -101,6 +104,12 @@ pub struct RunSummary {
 }
 
 impl DeliverySummary {
+    /// Deliveries that came to their end.
+    pub fn settled(&self) -> u64 {
+        let by_code: u64 = self.skipped.values().chain(self.dead.values()).sum();
+        self.delivered + self.updated + self.adopted + self.unchanged + by_code
+    }
+
     fn add(&mut self, other: &DeliverySummary) {
         self.delivered += other.delivered;
         self.updated += other.updated;

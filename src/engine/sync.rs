@@ -61,8 +61,8 @@ impl SyncRun {
         let mut intake = self.read(days).await?;
         let mut delivered = Vec::new();
         if !self.engine.stop.is_asked() {
-            self.rearm_skipped(days).await?;
-            let evidence = Evidence { reading: &self.reading, since_ms: started_ms };
+            rearm_skipped(&self.engine, &self.routes, days).await?;
+            let evidence = Evidence { readings: std::slice::from_ref(&self.reading), since_ms: started_ms };
             delivered = deliver(&self.engine, &self.routes, preview, Some(evidence)).await?;
         }
         for one in &mut delivered {
@@ -91,20 +91,20 @@ impl SyncRun {
         }
         Ok(summary)
     }
+}
 
-    /// Calls of these days that matched nobody are matched again: somebody may have mended the CRM.
-    async fn rearm_skipped(&self, days: Days) -> Result<(), StoreError> {
-        let which = Rearm {
-            states: vec!["skipped"],
-            codes: vec![problem::NO_MATCH.0.to_owned(), problem::AMBIGUOUS.0.to_owned()],
-            folder_days: Some((days.from, days.to)),
-            ..Rearm::default()
-        };
-        for route in &self.routes {
-            let name = route.destination.name();
-            let count = self.engine.store.rearm(name, &which, self.engine.clock.now_ms()).await?;
-            tracing::debug!(count, destination = name, "calls without a match are matched again");
-        }
-        Ok(())
+/// Calls of these days that matched nobody are matched again: somebody may have mended the CRM.
+pub(super) async fn rearm_skipped(engine: &Engine, routes: &[Route], days: Days) -> Result<(), StoreError> {
+    let which = Rearm {
+        states: vec!["skipped"],
+        codes: vec![problem::NO_MATCH.0.to_owned(), problem::AMBIGUOUS.0.to_owned()],
+        folder_days: Some((days.from, days.to)),
+        ..Rearm::default()
+    };
+    for route in routes {
+        let name = route.destination.name();
+        let count = engine.store.rearm(name, &which, engine.clock.now_ms()).await?;
+        tracing::debug!(count, destination = name, "calls without a match are matched again");
     }
+    Ok(())
 }

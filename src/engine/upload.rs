@@ -77,7 +77,7 @@ impl UploadRun {
             read.stopped = self.enlist(day).await?;
         }
         if !engine.stop.is_asked() {
-            let evidence = Evidence { reading: &self.reading, since_ms: started_ms };
+            let evidence = Evidence { readings: std::slice::from_ref(&self.reading), since_ms: started_ms };
             delivered = deliver(engine, std::slice::from_ref(&self.route), preview, Some(evidence)).await?;
         }
         for one in &mut delivered {

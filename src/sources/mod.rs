@@ -104,6 +104,16 @@ pub trait ObjectSource: Send + Sync {
         Ok(Layout { has_days: true, ..Layout::default() })
     }
 
+    /// Whether files stand in folders by day; if not, every listing tells all of them.
+    fn has_days(&self) -> bool {
+        true
+    }
+
+    /// Takes note of what came since, where files belong together; before a listing that is to see it.
+    async fn refresh(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+
     /// Every file of one day's folder, page by page; of a source without folders for days, every file. An error ends the
     /// stream.
     fn list(&self, day: Date) -> BoxStream<'_, Result<RawRef, Problem>>;

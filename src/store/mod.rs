@@ -137,6 +137,9 @@ pub trait ReadStore: Send + Sync {
     /// Deliveries of a destination by state and code.
     async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError>;
 
+    /// When the last run of this command began; with `ended`, of those that came to their end.
+    async fn last_run(&self, command: &str, ended: bool) -> Result<Option<i64>, StoreError>;
+
     /// Figures per call day, newest last; behind them those of all calls without a date, if there are any.
     async fn report(&self, from: Date, to: Date) -> Result<Vec<DayFigures>, StoreError>;
 }

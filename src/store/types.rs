@@ -70,6 +70,8 @@ pub struct Claimed {
     pub fence: i64,
     pub lease_until_ms: i64,
     pub revision: Revision,
+    /// When the call got the content of this revision.
+    pub changed_at_ms: i64,
     pub call: RedactedCall,
     pub remote_id: Option<String>,
     pub delivered_digest: Option<Digest>,

@@ -230,19 +230,34 @@ fn every_command_on_a_page_exists_with_its_flags() {
             }
         }
     }
-    let commands = ["demo", "init", "check", "sync", "upload", "why", "calls", "deliveries", "retry", "quarantine", "report"];
+    let commands = [
+        "demo",
+        "init",
+        "check",
+        "sync",
+        "upload",
+        "serve",
+        "why",
+        "calls",
+        "deliveries",
+        "retry",
+        "quarantine",
+        "report",
+    ];
     for command in commands.into_iter().chain(["sim", "explain"]) {
         assert!(checked.contains(command), "`trunkline {command}` is on no page");
     }
 }
 
 #[test]
-fn the_unit_starts_a_command_that_exists() {
-    let unit = page("deploy/trunkline.service");
-    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
-    let found = invocations(start);
-    assert_eq!(found.len(), 1, "{start}");
-    check_invocation(&found[0], "deploy/trunkline.service");
+fn each_unit_starts_a_command_that_exists() {
+    for name in ["deploy/trunkline.service", "deploy/trunkline-serve.service"] {
+        let unit = page(name);
+        let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
+        let found = invocations(start);
+        assert_eq!(found.len(), 1, "{start}");
+        check_invocation(&found[0], name);
+    }
 }
 
 #[test]

@@ -23,11 +23,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sources", &["model", "problem", "redact", "net"]),
     ("map", &["model", "problem"]),
     ("destinations", &["model", "problem", "redact", "map", "net"]),
+    ("server", &["model", "problem"]),
     ("engine", &["model", "problem", "clock", "redact", "store", "sources", "destinations"]),
     ("config", &["model", "problem", "net", "sources", "destinations", "engine"]),
     (
         "cli",
-        &["model", "problem", "clock", "redact", "net", "sim", "store", "sources", "destinations", "engine", "config"],
+        &[
+            "model",
+            "problem",
+            "clock",
+            "redact",
+            "net",
+            "sim",
+            "store",
+            "sources",
+            "destinations",
+            "engine",
+            "config",
+            "server",
+        ],
     ),
 ];
 

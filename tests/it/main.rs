@@ -21,6 +21,7 @@ mod rest_faults;
 mod rest_own;
 mod rest_payloads;
 mod s3_night;
+mod serve;
 mod store;
 mod support;
 mod upload;

@@ -79,7 +79,16 @@ impl Dispatcher<'_> {
                 decisions.push((plan.sent.clone(), decision));
             }
             let count = settlements.len() as u64;
+            let delivered: Vec<i64> = rows
+                .iter()
+                .zip(&settlements)
+                .filter(|(_, one)| matches!(one.change, Change::Delivered { .. }))
+                .map(|(plan, _)| now_ms - plan.claimed.changed_at_ms)
+                .collect();
             self.engine.store.settle(settlements, now_ms).await?;
+            for waited_ms in delivered {
+                self.engine.progress.event(Event::Delivered { waited_ms });
+            }
             self.engine.progress.event(Event::Settled(count));
         }
         Ok(decisions)

@@ -148,6 +148,15 @@ impl ObjectSource for Conversations {
         .await
     }
 
+    fn has_days(&self) -> bool {
+        false
+    }
+
+    async fn refresh(&self) -> Result<(), Problem> {
+        let inner = self.0.clone();
+        blocking(move || Conversations(inner).prepare()).await.map(|_| ())
+    }
+
     fn list(&self, _day: Date) -> BoxStream<'_, Result<RawRef, Problem>> {
         stream::unfold(Some(None), move |position: Option<Option<Rest>>| {
             let inner = self.0.clone();

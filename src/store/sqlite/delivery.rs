@@ -270,7 +270,8 @@ const CLAIM_BYTES_MAX: u64 = 24 * 1024 * 1024;
 const CLAIMED: &str = "SELECT d.id, d.fence, d.lease_until, d.desired_revision, d.remote_id, d.delivered_digest,
     d.person_object, d.person_id, d.matched_by, d.match_json, d.attempts, d.isolation, d.rematched,
     d.intent_at, d.intent_digest, d.intent_settled, b.call_key, b.head,
-    CASE WHEN ?2 THEN b.tail END, d.delivered_person FROM delivery d JOIN call_body b ON b.call_key = d.call_key WHERE d.id = ?1";
+    CASE WHEN ?2 THEN b.tail END, d.delivered_person, c.changed_at
+    FROM delivery d JOIN call_body b ON b.call_key = d.call_key JOIN call c ON c.call_key = d.call_key WHERE d.id = ?1";
 
 /// A leased row before its call is decoded.
 struct Leased {
@@ -293,7 +294,7 @@ impl Leased {
         let (attempts, isolation, rematched) = (row.get(10)?, row.get(11)?, row.get(12)?);
         let intent_digest = row.get::<_, Option<[u8; 32]>>(14)?.map(Digest);
         let settled = row.get(15)?;
-        let delivered_person = row.get(19)?;
+        let (delivered_person, changed_at_ms) = (row.get(19)?, row.get(20)?);
         let intent = row.get::<_, Option<i64>>(13)?.zip(intent_digest).map(|(at_ms, digest)| PriorIntent {
             at_ms,
             digest,
@@ -309,6 +310,7 @@ impl Leased {
                 fence,
                 lease_until_ms,
                 revision,
+                changed_at_ms,
                 call,
                 remote_id,
                 delivered_digest,

@@ -201,6 +201,19 @@ impl ReadStore for SqliteStore {
         .await
     }
 
+    async fn last_run(&self, command: &str, ended: bool) -> Result<Option<i64>, StoreError> {
+        let command = command.to_owned();
+        self.read(move |connection| {
+            let last = connection
+                .prepare_cached(
+                    "SELECT max(started_at) FROM run WHERE command = ?1 AND (ended_at IS NOT NULL OR NOT ?2)",
+                )?
+                .query_row((command, ended), |row| row.get(0))?;
+            Ok(last)
+        })
+        .await
+    }
+
     async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError> {
         let (destination, path) = (destination.to_owned(), self.path().to_owned());
         self.read(move |connection| {

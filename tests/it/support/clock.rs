@@ -31,3 +31,31 @@ impl Clock for FakeClock {
         tokio::task::yield_now().await;
     }
 }
+
+/// A clock that moves only when the test says so: who sleeps waits until then.
+pub struct HandClock {
+    now: tokio::sync::watch::Sender<Timestamp>,
+}
+
+impl HandClock {
+    pub fn at(text: &str) -> HandClock {
+        HandClock { now: tokio::sync::watch::Sender::new(text.parse().expect("a point in time")) }
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.now.send_modify(|now| *now += SignedDuration::try_from(by).expect("a step of a sane length"));
+    }
+}
+
+#[async_trait]
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        *self.now.borrow()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let mut changes = self.now.subscribe();
+        let until = self.now() + SignedDuration::try_from(duration).expect("a wait of a sane length");
+        changes.wait_for(|now| *now >= until).await.expect("the clock lives as long as who holds it");
+    }
+}

@@ -123,7 +123,10 @@ impl<R: Remote> RestWorld<R> {
         let engine = context.engine(store, Arc::new(Quiet));
         let source = or_tell(context.source(&settings));
         let reading = reading(&settings, source, &routes);
-        let evidence = Some(Evidence { reading: &reading, since_ms: trunkline::clock::Clock::now_ms(&*self.clock) });
+        let evidence = Some(Evidence {
+            readings: std::slice::from_ref(&reading),
+            since_ms: trunkline::clock::Clock::now_ms(&*self.clock),
+        });
         let delivered = deliver(&engine, &routes, None, evidence).await.expect("a store that works");
         RunSummary::of(Default::default(), delivered, 0, false)
     }

@@ -246,7 +246,7 @@ impl World {
         let routes = or_tell(context.routes(&settings));
         let source = or_tell(context.source(&settings));
         let reading = reading(&settings, source, &routes);
-        let evidence = Some(Evidence { reading: &reading, since_ms: self.clock.now_ms() });
+        let evidence = Some(Evidence { readings: std::slice::from_ref(&reading), since_ms: self.clock.now_ms() });
         let mut delivered = deliver(&engine, &routes, None, evidence).await.expect("a store that works");
         let intake: IntakeSummary = std::mem::take(&mut delivered[0].delivery.reread);
         RunSummary::of(intake, delivered, 0, false)

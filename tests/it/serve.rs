@@ -1,0 +1,390 @@
+//! Promise: a process that runs all day delivers calls as they end, tells how it does, drains when it is asked to stop,
+//! and one destination that is held or down delays no other.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use trunkline::clock::Clock;
+use trunkline::engine::{Condition, Pace, Quiet, Schedule, Serving};
+use trunkline::sim::harness::{Options as RestOptions, Simulator as RestSimulator};
+use trunkline::sim::rest::hubspot::{self, CustomProperty, HubSpot};
+use trunkline::sim::salesforce::{Fault, FaultKind};
+use trunkline::store::{DeliveryFilter, DeliveryStore, ReadStore};
+
+use crate::support::clock::HandClock;
+use crate::support::session::{put, session};
+use crate::support::world::{DAY, KeyField, World, text};
+
+/// How long a test waits for what must come.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// `[serve]` of the tests: a free port, and nothing waits long.
+const QUICK: &str = "[serve]\nlisten = \"127.0.0.1:0\"\npoll_s = 1\nhold_retry_s = 1\nschedule = []\n";
+
+/// A call as the simulated HubSpot takes it, with nothing that other tests are about.
+const CREATE: &str = r#"
+auth = { kind = "token", token = "pat-sim" }
+create = { method = "POST", path = "/crm/v3/objects/calls", id = ["/id"], body = """
+{ "properties": { "trunkline_call_key": {{ call.key }}, "hs_timestamp": "2026-11-20T09:00:00Z" } }
+""" }
+"#;
+
+/// A process that serves; killed when dropped.
+struct Served {
+    child: Child,
+    base: String,
+    client: reqwest::Client,
+    /// Held open, so that the process can write to it.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Served {
+    fn start(world: &World, environment: &[(&str, &str)]) -> Served {
+        let source = world.source();
+        let mut command = world.command(&["serve", "--source", &source]);
+        command.envs(environment.iter().copied()).stderr(Stdio::inherit());
+        let mut child = command.spawn().expect("the program starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("a line");
+        let base = line.trim().strip_prefix("listening on ").expect("an address").to_owned();
+        Served { child, base, client: reqwest::Client::new(), _stdout: stdout }
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.client.get(format!("{}{path}", self.base)).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a text"))
+    }
+
+    async fn ready(&self) -> (u16, Value) {
+        let (status, text) = self.get("/readyz").await;
+        (status, serde_json::from_str(&text).expect("JSON"))
+    }
+
+    /// Waits until it is ready.
+    async fn is_ready(&self) {
+        until("it is ready", async || self.ready().await.0 == 200).await;
+    }
+
+    /// One figure, by its name and labels as they stand on the page.
+    async fn figure(&self, name: &str) -> Option<f64> {
+        let (status, page) = self.get("/metrics").await;
+        assert_eq!(status, 200, "{page}");
+        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    async fn terminate(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill is there").success());
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status.code();
+            }
+            assert!(began.elapsed() < DEADLINE, "it does not stop");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < DEADLINE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Puts a session of today, which is a day that is watched.
+fn put_today(world: &World, id: &str, email: &str) {
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let document = session(id, email, &format!("{today}T00:00:10"), 60);
+    put(&world.sessions(), today, &format!("{id}.json"), document.to_string());
+}
+
+async fn hubspot() -> RestSimulator<HubSpot> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let key = CustomProperty { name: "trunkline_call_key".to_owned(), is_unique: true };
+    let settings = hubspot::Settings { custom_properties: vec![key], ..hubspot::Settings::default() };
+    RestSimulator::start(listener, RestOptions { settings, ..RestOptions::default() }).expect("a simulator")
+}
+
+/// How many deliveries of the ledger stand in this state.
+async fn standing(world: &World, state: &str) -> usize {
+    let context = world.context(world.clock.clone());
+    let store = context.open_store_to_read(&world.store_path()).unwrap_or_else(|failure| panic!("{}", failure.problem));
+    let filter = DeliveryFilter { states: vec![state.to_owned()], ..DeliveryFilter::default() };
+    store.deliveries(&filter).await.expect("a store that works").len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_becomes_a_task_while_it_serves_and_it_stops_in_order() {
+    let world = World::new(KeyField::There).await.configure(QUICK);
+    let ada = world.contact("ada@example.com");
+    let served = Served::start(&world, &[]);
+    served.is_ready().await;
+    assert_eq!(served.get("/healthz").await, (200, "{\"alive\":true}\n".to_owned()));
+    put_today(&world, "one", "ada@example.com");
+    put_today(&world, "two", "nobody@example.com");
+    until("the Task is there", async || !world.tasks().is_empty()).await;
+    assert_eq!(text(&world.task("one"), "WhoId"), ada);
+
+    let outcome = |outcome: &str, code: &str| {
+        format!("trunkline_delivery_outcomes_total{{destination=\"salesforce\",outcome=\"{outcome}\",code=\"{code}\"}}")
+    };
+    let delivered = outcome("delivered", "");
+    let skipped = outcome("skipped", "TL0402");
+    until("both are counted", async || {
+        served.figure(&delivered).await == Some(1.0) && served.figure(&skipped).await == Some(1.0)
+    })
+    .await;
+    let labels = "{source=\"sessions\",result=\"new\"}";
+    until("the reading is counted", async || {
+        served.figure(&format!("trunkline_calls_read_total{labels}")).await == Some(2.0)
+    })
+    .await;
+    for (name, expected) in [
+        ("trunkline_deliveries{destination=\"salesforce\",state=\"due\"}", 0.0),
+        ("trunkline_deliveries{destination=\"salesforce\",state=\"delivered\"}", 1.0),
+        ("trunkline_delivery_latency_seconds_count{destination=\"salesforce\"}", 1.0),
+        ("trunkline_destination_usable{destination=\"salesforce\"}", 1.0),
+        ("trunkline_quarantined_files", 0.0),
+        ("trunkline_build_info{version=\"0.1.0\"}", 1.0),
+    ] {
+        assert_eq!(served.figure(name).await, Some(expected), "{name}");
+    }
+    assert!(served.figure("trunkline_requests_total{destination=\"salesforce\"}").await > Some(2.0));
+    assert!(served.figure("trunkline_last_poll_timestamp_seconds{source=\"sessions\"}").await > Some(1.7e9));
+    let door = served.client.post(format!("{}/hooks/any", served.base)).body("{}").send().await.expect("an answer");
+    assert_eq!(door.status().as_u16(), 404);
+
+    assert_eq!(served.terminate().await, Some(0));
+    assert_eq!(standing(&world, "leased").await, 0);
+    assert_eq!(world.tasks().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_writes_leaves_nothing_leased_and_a_kill_doubles_nothing() {
+    let world = World::new(KeyField::There).await.configure(&format!("{QUICK}[delivery]\nrequests_in_flight = 1\n"));
+    world.set(|settings| settings.latency_ms = 60);
+    for number in 0..450 {
+        world.contact(&format!("caller{number}@example.com"));
+        put_today(&world, &format!("call{number}"), &format!("caller{number}@example.com"));
+    }
+    let served = Served::start(&world, &[]);
+    until("some are written", async || !world.tasks().is_empty()).await;
+    assert_eq!(served.terminate().await, Some(0));
+    assert_eq!(standing(&world, "leased").await, 0);
+    let before = world.tasks().len();
+
+    let mut killed = Served::start(&world, &[]);
+    until("more are written", async || world.tasks().len() > before || before == 450).await;
+    killed.child.kill().expect("a child to kill");
+    drop(killed);
+    world.set(|settings| settings.latency_ms = 0);
+    let served = Served::start(&world, &[]);
+    until("all are written", async || standing(&world, "delivered").await == 450).await;
+    assert_eq!(world.tasks().len(), 450);
+    assert_eq!(served.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_destination_delays_no_other_is_named_and_goes_on_once_it_is_mended() {
+    let crm = hubspot().await;
+    let rest = format!("[rest.hubspot]\nbase_url = \"{}\"\n{CREATE}", crm.url());
+    let world = World::new(KeyField::There).await.configure(&format!("{QUICK}{rest}"));
+    let ada = world.contact("ada@example.com");
+    crm.api().insert("contacts", json!({ "email": "ada@example.com" }));
+    world.set(|settings| _ = settings.hidden_fields.insert("Task.CallDurationInSeconds".to_owned()));
+    let served = Served::start(&world, &[]);
+    until("the held one is named", async || {
+        let (status, answer) = served.ready().await;
+        let troubles = answer["troubles"].as_array().expect("a list").clone();
+        status == 503
+            && troubles == [json!({ "part": "destination", "name": "salesforce", "state": "held", "code": "TL0503" })]
+    })
+    .await;
+    put_today(&world, "one", "ada@example.com");
+    until("the other has the call", async || crm.api().records("calls").len() == 1).await;
+    assert!(world.tasks().is_empty());
+    let held = "trunkline_deliveries{destination=\"salesforce\",state=\"held\"}";
+    until("it is counted as held", async || served.figure(held).await == Some(1.0)).await;
+    assert_eq!(served.figure("trunkline_destination_usable{destination=\"salesforce\"}").await, Some(0.0));
+    assert_eq!(served.figure("trunkline_destination_usable{destination=\"hubspot\"}").await, Some(1.0));
+
+    world.set(|settings| settings.hidden_fields.clear());
+    until("the Task is there", async || world.tasks().len() == 1).await;
+    assert_eq!(text(&world.task("one"), "WhoId"), ada);
+    served.is_ready().await;
+    assert_eq!(served.figure(held).await, Some(0.0));
+    assert_eq!(crm.api().records("calls").len(), 1);
+    assert_eq!(served.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_is_down_is_named_and_goes_on_once_it_is_back() {
+    let world = World::new(KeyField::There).await.configure(QUICK);
+    world.contact("ada@example.com");
+    world.fault(Fault::new(FaultKind::UnavailableBeforeCommit));
+    let served = Served::start(&world, &[]);
+    put_today(&world, "one", "ada@example.com");
+    until("it is named", async || {
+        let (status, answer) = served.ready().await;
+        status == 503 && answer["troubles"][0]["name"] == "salesforce" && answer["troubles"][0]["state"] == "failing"
+    })
+    .await;
+    world.org.clear_faults();
+    until("the Task is there", async || world.tasks().len() == 1).await;
+    served.is_ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_not_there_is_named_until_it_comes_back() {
+    let world = World::new(KeyField::There).await.configure(QUICK);
+    std::fs::remove_dir(world.sessions()).expect("an empty folder");
+    let served = Served::start(&world, &[]);
+    until("the source is named", async || {
+        let (status, answer) = served.ready().await;
+        status == 503 && answer["troubles"][0]["code"] == "TL0202" && answer["troubles"][0]["part"] == "source"
+    })
+    .await;
+    assert_eq!(served.get("/healthz").await.0, 200);
+    std::fs::create_dir(world.sessions()).expect("a writable folder");
+    served.is_ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_sync_delivers_the_day_before_and_a_missed_one_is_caught_up() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    // Two days before the first night: no poll sees it, the schedule does.
+    let old = DAY.yesterday().expect("a day");
+    put(
+        &world.sessions(),
+        old,
+        "old.json",
+        session("old", "ada@example.com", &format!("{old}T09:00:00"), 60).to_string(),
+    );
+    let clock = Arc::new(HandClock::at("2026-11-21T02:59:00Z"));
+    let (run, stop) = in_process(&world, &clock, 2).await;
+    assert!(world.tasks().is_empty());
+    clock.advance(Duration::from_secs(61));
+    until("the Task is there", async || world.tasks().len() == 1).await;
+    stop.ask();
+    run.await.expect("no panic").expect("a store that works");
+
+    // Down over two nights: one run, at the start.
+    let lost = DAY;
+    put(
+        &world.sessions(),
+        lost,
+        "new.json",
+        session("new", "ada@example.com", &format!("{lost}T09:00:00"), 60).to_string(),
+    );
+    let clock = Arc::new(HandClock::at("2026-11-23T01:00:00Z"));
+    let (run, stop) = in_process(&world, &clock, 3).await;
+    until("the second Task is there", async || world.tasks().len() == 2).await;
+    stop.ask();
+    run.await.expect("no panic").expect("a store that works");
+    assert_eq!(text(&world.task("new"), "ActivityDate"), lost.to_string());
+}
+
+fn tell<T>(failure: trunkline::cli::Failure) -> T {
+    panic!("{}", failure.problem)
+}
+
+type Run = tokio::task::JoinHandle<Result<(), trunkline::store::StoreError>>;
+
+/// All loops in this process, with a schedule at three.
+async fn in_process(world: &World, clock: &Arc<HandClock>, days: u16) -> (Run, trunkline::engine::Stop) {
+    let context = world.context(clock.clone());
+    let settings = context.settings(Some(world.source())).unwrap_or_else(tell);
+    let store = context.open_store(&settings.store_path).unwrap_or_else(tell);
+    let ends = context.ends(&settings).unwrap_or_else(tell);
+    let readings = vec![trunkline::cli::reading(&settings, ends.source, &ends.routes)];
+    let engine = context.engine(store.clone(), Arc::new(Quiet));
+    let pace = Pace {
+        poll: Duration::from_secs(86_400 * 30),
+        hold_retry: Duration::from_secs(300),
+        zone: settings.time_zone.clone(),
+        catch_up: true,
+    };
+    let schedule = Schedule { at: "03:00".parse().expect("a time"), days };
+    let stop = context.stop.clone();
+    // As if the schedule had been kept before.
+    if days == 3 {
+        let label = schedule.label();
+        let at_ms = clock.now_ms() - 2 * 86_400_000;
+        let id = store.begin_run(&label, at_ms).await.expect("a store that works");
+        store.end_run(id, "{}", at_ms).await.expect("a store that works");
+        assert_eq!(store.last_run(&label, true).await.expect("a store that works"), Some(at_ms));
+    }
+    let serving = Serving::begin(engine, readings, ends.routes, vec![schedule], pace).await;
+    let serving = Arc::new(serving.expect("a store that works"));
+    let run = tokio::spawn(Arc::clone(&serving).run());
+    until("the destination was asked", async || serving.board().routes()[0].condition == Condition::Usable).await;
+    (run, stop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_told_with_the_next_step() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let world = World::new(KeyField::There).await;
+    let source = world.source();
+    let ran = world.run(&["serve", "--source", &source, "--listen", &address]).await.exits(2);
+    ran.tells(&format!("{address} cannot be listened on")).tells("name another with --listen or serve.listen");
+    assert!(!world.store_path().exists(), "a mistake in the settings leaves no ledger behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transcripts_of_a_folder_are_delivered_as_they_come() {
+    let config = format!("{QUICK}[serve.conversations]\ndir = \"conversations\"\nleads = \"leads\"\n");
+    let world = World::new(KeyField::There).await.configure(&config);
+    world.contact("ada@example.com");
+    for name in ["conversations", "leads"] {
+        std::fs::create_dir(world.path(name)).expect("a writable folder");
+    }
+    let served = Served::start(&world, &[]);
+    served.is_ready().await;
+    let transcript = json!({ "session_id": "room-1", "items": [
+        { "type": "message", "role": "user", "content": ["Hello, my address is ada@example.com"] },
+    ]});
+    std::fs::write(
+        world.path("conversations/transcript_session_2026-11-20T10-00-00.000000.json"),
+        transcript.to_string(),
+    )
+    .expect("a writable folder");
+    until("it is read", async || {
+        served.figure("trunkline_calls_read_total{source=\"conversations\",result=\"new\"}").await == Some(1.0)
+    })
+    .await;
+    assert_eq!(served.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    let world = World::new(KeyField::There).await.configure(QUICK);
+    world.contact("ada@example.com");
+    world.set(|settings| settings.latency_ms = 4000);
+    put_today(&world, "one", "ada@example.com");
+    let mut served = Served::start(&world, &[]);
+    until("the org is asked", async || !world.org.counters().calls.is_empty()).await;
+    let id = served.child.id().to_string();
+    let began = Instant::now();
+    while served.child.try_wait().expect("a child").is_none() {
+        std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(began.elapsed() < Duration::from_secs(15), "two signals did not end it");
+    }
+}
