@@ -90,7 +90,7 @@ enum Command {
     Check(check::Arguments),
     /// Read the session exports of some days and deliver what is due.
     Sync(sync::Arguments),
-    /// Upload a directory of transcripts, or one, to the call-data API or another REST destination.
+    /// Transcripts with their leads into a REST API, a directory or one file.
     Upload(upload::Arguments),
     /// Why a session is, or is not, in the CRM.
     Why(why::Arguments),

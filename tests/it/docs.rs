@@ -230,7 +230,8 @@ fn every_command_on_a_page_exists_with_its_flags() {
             }
         }
     }
-    let commands = ["demo", "init", "check", "sync", "upload", "why", "calls", "deliveries", "retry", "quarantine", "report"];
+    let commands =
+        ["demo", "init", "check", "sync", "upload", "why", "calls", "deliveries", "retry", "quarantine", "report"];
     for command in commands.into_iter().chain(["sim", "explain"]) {
         assert!(checked.contains(command), "`trunkline {command}` is on no page");
     }

@@ -87,6 +87,9 @@ fn a_bare_chat_context_alone_has_no_times_and_the_lead_of_its_tool() {
     assert_eq!(call.caller.email.as_deref(), Some("other@example.com"));
 }
 
+/// The note with a call that has no times of its own.
+const HEARD: &str = "the call's times are those of its first and last words: it has none of its own";
+
 #[test]
 fn an_older_conversation_is_read() {
     let call = fixture("conversation_20250304_120000.json").call;
@@ -97,7 +100,8 @@ fn an_older_conversation_is_read() {
         (call.turns[0].detail().source.as_deref(), call.turns[1].detail().source.as_deref()),
         (None, Some("session"))
     );
-    assert!(call.started_at.is_none() && call.lead.is_none());
+    assert!(call.started_at.is_some() && call.lead.is_none());
+    assert_eq!(at(call.ended_at).as_deref(), Some("2025-03-04T12:00:04Z"), "that of its last words");
 }
 
 #[test]
@@ -106,7 +110,7 @@ fn event_lines_are_one_call_and_a_broken_line_costs_only_itself() {
     assert_eq!(converted.call.source_id, "transcripts");
     assert_eq!(told(&converted.call), ["assistant: Hello.", "user: Hi."]);
     assert_eq!(at(converted.call.turns[1].at).as_deref(), Some("2025-03-04T13:00:03Z"));
-    assert_eq!(converted.notes, ["lines that are no JSON object: 1, left out"]);
+    assert_eq!(converted.notes, ["lines that are no JSON object: 1, left out", HEARD]);
 }
 
 #[test]
@@ -139,6 +143,7 @@ fn fragments_of_a_transcription_node_become_the_agents_sentences() {
         [
             "transcription-node fragments were joined: 8 items to 3",
             "the agent's speech was labelled user by its transcription node: 7 items corrected",
+            HEARD,
         ]
     );
 }
