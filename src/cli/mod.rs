@@ -93,7 +93,7 @@ enum Command {
     Check(check::Arguments),
     /// Read the session exports of some days and deliver what is due.
     Sync(sync::Arguments),
-    /// Upload a directory of transcripts, or one, to the call-data API or another REST destination.
+    /// Transcripts with their leads into a REST API, a directory or one file.
     Upload(upload::Arguments),
     /// Deliver calls as they end: watch the sources all day, answer health checks and figures.
     Serve(serve::Arguments),

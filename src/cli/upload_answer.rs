@@ -43,7 +43,11 @@ pub fn tell_pairing(report: &PairingReport, output: &mut Output) {
     }
     if report.unpaired_count > 0 {
         let leads = counted(report.unpaired_count as u64, "lead belongs", "leads belong");
-        output.say(format!("{leads} to no call, {} of them because several fit:", report.ambiguous_count));
+        let several = match report.ambiguous_count {
+            0 => String::new(),
+            count => format!(", {count} of them because several fit"),
+        };
+        output.say(format!("{leads} to no call{several}:"));
         for one in report.unpaired.iter().take(LISTED_MAX) {
             output.say(format!("  {}: {}", visible(&one.name), visible(&one.reason.to_string())));
         }

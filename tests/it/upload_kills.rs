@@ -92,7 +92,7 @@ async fn survives(seed: u64, transcripts: usize, leads: usize) {
     assert_eq!(desk.posts(), posts, "nothing is left to send; {told}");
     assert_eq!(desk.holds(&truth, &told) as u64, success, "{told}");
     assert_eq!((success + failed, total), (transcripts as u64, transcripts as u64), "{told}");
-    assert!(success as usize > transcripts * 3 / 4, "{success} delivered; {told}");
+    assert!(success as usize > transcripts * 9 / 10, "{success} delivered; {told}");
     let sending = phases.get("in the middle of sending").copied().unwrap_or_default();
     assert!(sending >= KILLS / 3 && lost > 0, "the kills and faults hit too little: {told}");
 }

@@ -31,6 +31,8 @@ pub(super) enum Depth {
 pub(super) struct Transcript {
     pub head: Head,
     pub items: Items,
+    /// The time in the name of the file.
+    pub saved_at: Option<jiff::Timestamp>,
     /// The first and last time in the conversation.
     pub heard: Option<(Timestamp, Timestamp)>,
     pub notes: Notes,
@@ -93,23 +95,27 @@ fn of_shape(
     };
     let times = || items.turns.iter().filter_map(|turn| turn.at);
     let heard = times().min().zip(times().max());
-    Ok(Transcript { head, items, heard, notes: Notes::default(), inflated_bytes: 0 })
+    let saved_at =
+        super::naming::saved_at(super::naming::stem(name)).and_then(|text| super::times::of_text(&text, zone));
+    Ok(Transcript { head, items, heard, saved_at, notes: Notes::default(), inflated_bytes: 0 })
 }
 
 /// Completes the call with its conversation and what follows from it.
 pub(super) fn finished(transcript: Transcript) -> (Call, Notes) {
-    let Transcript { head, items, heard, mut notes, .. } = transcript;
+    let Transcript { head, items, heard, saved_at, mut notes, .. } = transcript;
     let has_create_lead = items.has_create_lead();
     let taken_down = items.leads().next_back().cloned();
     let mut call = head.call;
     call.turns = items.turns;
     call.actions = items.actions;
-    if call.started_at.is_none()
-        && call.ended_at.is_none()
-        && let Some((first, last)) = heard
-    {
-        (call.started_at, call.ended_at) = (Some(first), Some(last));
-        notes.add("the call's times are those of its first and last words: it has none of its own");
+    if call.started_at.is_none() && call.ended_at.is_none() {
+        if let Some((first, last)) = heard {
+            (call.started_at, call.ended_at) = (Some(first), Some(last));
+            notes.add("the call's times are those of its first and last words: it has none of its own");
+        } else if saved_at.is_some() {
+            call.ended_at = saved_at;
+            notes.add("the call's end is the time in the file's name: nothing else tells one");
+        }
     }
     if call.duration_s.is_none()
         && let (Some(start), Some(end)) = (call.started_at, call.ended_at)

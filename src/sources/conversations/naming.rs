@@ -52,6 +52,22 @@ pub(super) fn parts(stem: &str) -> Option<Parts<'_>> {
     whole.then_some(Parts { campaign, agent, session })
 }
 
+/// The time in a stem, as text: `transcript_session_2025-03-04T10-00-00.120000` or `conversation_20250304_100000`.
+pub(super) fn saved_at(stem: &str) -> Option<String> {
+    let base = base(stem);
+    let rest = ["transcript_session_", "transcript_", "conversation_", "session_"];
+    let rest = rest.iter().find_map(|start| base.strip_prefix(start))?;
+    if let Some((date, time)) = rest.split_once('T') {
+        return Some(format!("{date} {}", time.replace('-', ":")));
+    }
+    let (date, time) = rest.split_at_checked(8)?;
+    let time = time.strip_prefix('_')?.get(..6)?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = digits(date) && digits(time);
+    whole
+        .then(|| format!("{}-{}-{} {}:{}:{}", &date[..4], &date[4..6], &date[6..], &time[..2], &time[2..4], &time[4..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +88,17 @@ mod tests {
         check("EG_abc.json", false);
         check("recording.ogg", false);
         check(".json", false);
+    }
+
+    #[test]
+    fn a_time_in_a_name_is_read_in_both_forms_and_nothing_else_is_one() {
+        let check = |stem: &str, expected: Option<&str>| assert_eq!(saved_at(stem).as_deref(), expected, "{stem}");
+        check("transcript_session_2025-03-04T10-00-00.120000", Some("2025-03-04 10:00:00.120000"));
+        check("sub/conversation_20250304_100000", Some("2025-03-04 10:00:00"));
+        check("session_20250304_100000_0a1b2c3d", Some("2025-03-04 10:00:00"));
+        check("transcript_session_64b0c0ffee00_64b0c0ffee01_abcdefgh12345678", None);
+        check("conversation_2025é304_100000", None);
+        check("mongo_export", None);
     }
 
     #[test]

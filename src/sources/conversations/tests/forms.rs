@@ -75,17 +75,23 @@ fn a_bare_chat_context_is_known_by_its_name_and_completed_by_its_metadata() {
 }
 
 #[test]
-fn a_bare_chat_context_alone_has_no_times_and_the_lead_of_its_tool() {
+fn a_bare_chat_context_alone_has_the_time_of_its_name_and_the_lead_of_its_tool() {
     let mut settings = Settings::new(fixtures().join("conversations"));
     settings.zone = jiff::tz::TimeZone::UTC;
     let calls = calls(&open(settings));
     let (_, converted) = &calls[calls.iter().position(|(name, _)| name.contains("T11-00-00")).expect("the fixture")];
     let call = &converted.call;
-    assert_eq!((call.started_at, call.ended_at, call.duration_s), (None, None, None));
+    assert_eq!(
+        (call.started_at, at(call.ended_at).as_deref(), call.duration_s),
+        (None, Some("2025-03-04T11:00:00Z"), None)
+    );
     let lead = call.lead.as_ref().expect("the tool's arguments");
     assert_eq!((lead.name.as_deref(), lead.company.as_deref()), (Some("Other Person"), None));
     assert_eq!(call.caller.email.as_deref(), Some("other@example.com"));
 }
+
+/// The note with a call that has no times of its own.
+const HEARD: &str = "the call's times are those of its first and last words: it has none of its own";
 
 #[test]
 fn an_older_conversation_is_read() {
@@ -97,7 +103,8 @@ fn an_older_conversation_is_read() {
         (call.turns[0].detail().source.as_deref(), call.turns[1].detail().source.as_deref()),
         (None, Some("session"))
     );
-    assert!(call.started_at.is_none() && call.lead.is_none());
+    assert!(call.started_at.is_some() && call.lead.is_none());
+    assert_eq!(at(call.ended_at).as_deref(), Some("2025-03-04T12:00:04Z"), "that of its last words");
 }
 
 #[test]
@@ -106,7 +113,7 @@ fn event_lines_are_one_call_and_a_broken_line_costs_only_itself() {
     assert_eq!(converted.call.source_id, "transcripts");
     assert_eq!(told(&converted.call), ["assistant: Hello.", "user: Hi."]);
     assert_eq!(at(converted.call.turns[1].at).as_deref(), Some("2025-03-04T13:00:03Z"));
-    assert_eq!(converted.notes, ["lines that are no JSON object: 1, left out"]);
+    assert_eq!(converted.notes, ["lines that are no JSON object: 1, left out", HEARD]);
 }
 
 #[test]
@@ -139,6 +146,7 @@ fn fragments_of_a_transcription_node_become_the_agents_sentences() {
         [
             "transcription-node fragments were joined: 8 items to 3",
             "the agent's speech was labelled user by its transcription node: 7 items corrected",
+            HEARD,
         ]
     );
 }
