@@ -44,7 +44,7 @@ impl IntakeStore for SqliteStore {
         now_ms: i64,
     ) -> Result<Vec<IntakeResult>, StoreError> {
         let (source, destinations, zone) = (source.to_owned(), destinations.to_vec(), zone.clone());
-        self.write(move |connection| {
+        self.write("ingest", move |connection| {
             let context = Context { connection, source: &source, destinations: &destinations, zone: &zone, now_ms };
             items.iter().map(|item| context.take(item)).collect()
         })

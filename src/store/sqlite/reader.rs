@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{BUSY_TIMEOUT, SqliteStore, StoreError, at, canonical, schema};
+use super::{SqliteStore, StoreError, at, canonical, schema};
 
 /// What means something in the path of a SQLite URI.
 const IN_URI: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
@@ -46,9 +46,7 @@ impl Reading {
 }
 
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(connection)
+    super::connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
 impl SqliteStore {
