@@ -14,7 +14,7 @@ use super::{DeliverySummary, Engine, Event, Evidence, backoff};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
-use crate::store::{Parts, StoreError, StoredProblem, Tally};
+use crate::store::{Parts, StoreError, StoredProblem};
 
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -146,18 +146,14 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
+    /// Everything that is not settled and in nobody's hands; what a process that is gone had was taken back before.
     async fn count_due(&self) -> Result<u64, StoreError> {
-        self.tallied(|row| ["due", "held", "unknown"].contains(&row.state.as_str())).await
+        self.engine.store.count(self.destination.name(), "due", None).await
     }
 
     /// Dead letters because their call does not read back from the ledger.
     async fn count_damaged(&self) -> Result<u64, StoreError> {
-        self.tallied(|row| row.state == "dead" && row.code.as_deref() == Some(problem::STORE_UNUSABLE.0)).await
-    }
-
-    async fn tallied(&self, counts: impl Fn(&Tally) -> bool) -> Result<u64, StoreError> {
-        let tally = self.engine.store.tally(self.destination.name()).await?;
-        Ok(tally.iter().filter(|row| counts(row)).map(|row| row.count).sum())
+        self.engine.store.count(self.destination.name(), "dead", Some(problem::STORE_UNUSABLE.0)).await
     }
 
     /// Gets the destination ready; false if it cannot be used now.

@@ -134,6 +134,15 @@ pub trait ReadStore: Send + Sync {
 
     async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
 
+    /// Deliveries of a destination in this state of the ledger, and with this code if one is given. Reads no more than
+    /// those, however large the ledger is.
+    async fn count(
+        &self,
+        destination: &str,
+        state: &'static str,
+        code: Option<&'static str>,
+    ) -> Result<u64, StoreError>;
+
     /// Deliveries of a destination by state and code.
     async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError>;
 

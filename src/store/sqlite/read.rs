@@ -214,6 +214,26 @@ impl ReadStore for SqliteStore {
         .await
     }
 
+    async fn count(
+        &self,
+        destination: &str,
+        state: &'static str,
+        code: Option<&'static str>,
+    ) -> Result<u64, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT count(*) FROM delivery WHERE destination = ?1 AND state = ?2";
+            let count = match code {
+                None => connection.prepare_cached(sql)?.query_row((destination, state), |row| row.get(0))?,
+                Some(code) => connection
+                    .prepare_cached(&format!("{sql} AND code = ?3"))?
+                    .query_row((destination, state, code), |row| row.get(0))?,
+            };
+            Ok(count)
+        })
+        .await
+    }
+
     async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError> {
         let (destination, path) = (destination.to_owned(), self.path().to_owned());
         self.read(move |connection| {

@@ -281,7 +281,7 @@ enum End {
     /// By itself.
     Ended,
     /// The store could not be used.
-    Store(String),
+    Store(#[expect(dead_code, reason = "told by Debug")] String),
     /// Struck down.
     Killed,
 }
@@ -465,11 +465,16 @@ impl Machine {
         ended
     }
 
+    /// The folder's name is another one each time.
+    fn failed(&self, error: &dyn std::fmt::Display) -> End {
+        End::Store(error.to_string().replace(&*self.folder.path().to_string_lossy(), ""))
+    }
+
     fn open(&self, life: &Life) -> Result<Arc<SqliteStore>, End> {
         self.hooks.disk.set(disk::names()[life.slot]);
         let owner = format!("{}-{}", life.slot, life.number);
         let store = SqliteStore::open(&self.path(), &owner, self.world.clock_now().as_millisecond());
-        store.map(Arc::new).map_err(|error| End::Store(error.to_string()))
+        store.map(Arc::new).map_err(|error| self.failed(&error))
     }
 
     fn parts(&self, life: &Life, store: Arc<SqliteStore>) -> (Engine, Reading, Vec<Route>) {
@@ -509,7 +514,7 @@ impl Machine {
         let stop = life.stop.clone();
         let serving = match Serving::begin(engine, vec![reading], routes, Vec::new(), pace).await {
             Ok(serving) => Arc::new(serving),
-            Err(error) => return End::Store(error.to_string()),
+            Err(error) => return self.failed(&error),
         };
         let ended = async {
             sleep_until(end).await;
@@ -520,7 +525,7 @@ impl Machine {
             biased;
             result = serving.run() => match result {
                 Ok(()) => End::Ended,
-                Err(error) => End::Store(error.to_string()),
+                Err(error) => self.failed(&error),
             },
             () = ended => End::Ended,
         }
@@ -539,7 +544,7 @@ impl Machine {
                 let rearmed =
                     store.rearm(route.destination.name(), &which, self.world.clock_now().as_millisecond()).await;
                 if let Err(error) = rearmed {
-                    return End::Store(error.to_string());
+                    return self.failed(&error);
                 }
             }
         }
@@ -548,7 +553,7 @@ impl Machine {
         let run = SyncRun { engine, reading, routes };
         match run.run(days, None).await {
             Ok(_) => End::Ended,
-            Err(error) => End::Store(error.to_string()),
+            Err(error) => self.failed(&error),
         }
     }
 }
