@@ -385,6 +385,26 @@ fn every_error_page_says_what_why_and_what_to_do() {
 }
 
 #[test]
+fn what_every_destination_can_come_to_is_told_in_words_that_fit_every_destination() {
+    let raised: String = rust_texts("src/destinations/rest");
+    let names = [
+        ("LOGIN_REFUSED", problem::LOGIN_REFUSED),
+        ("ORG_CONFIGURATION", problem::ORG_CONFIGURATION),
+        ("ROW_REFUSED", problem::ROW_REFUSED),
+        ("OUTCOME_UNKNOWN", problem::OUTCOME_UNKNOWN),
+        ("REMOTE_UNREACHABLE", problem::REMOTE_UNREACHABLE),
+        ("REMOTE_BUSY", problem::REMOTE_BUSY),
+    ];
+    for (name, code) in names {
+        assert!(raised.contains(name), "no REST destination raises {name}");
+        let info = problem::find(code.0).expect("a page");
+        let only_one = ["Salesforce", "the org"].iter().any(|word| info.sentence.contains(word));
+        assert!(!only_one, "{code} is raised for REST destinations too: {}", info.sentence);
+        assert!(info.page.contains("REST destination"), "docs/errors/{code}.md does not speak of REST destinations");
+    }
+}
+
+#[test]
 fn no_page_mentions_a_code_that_does_not_exist() {
     for page in pages() {
         for (at, _) in page.text.match_indices("TL") {
@@ -444,6 +464,13 @@ fn folders_import_what_the_architecture_says() {
             }
         }
     }
+}
+
+/// The text of all Rust files below a folder.
+fn rust_texts(folder: &str) -> String {
+    let mut files = Vec::new();
+    rust_files(&root().join(folder), &mut files);
+    files.iter().map(|file| fs::read_to_string(file).expect("a readable file")).collect()
 }
 
 /// Every source file of a folder but its tests.

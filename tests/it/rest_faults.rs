@@ -146,8 +146,10 @@ async fn asks_a_person<K: Kit>(prepare: impl Fn(&RestWorld<K::Remote>)) {
         assert_eq!(summary.delivery.dead.get("TL0702"), Some(&1), "{place}: {:?}", summary.delivery);
         assert_eq!(K::calls(&world).len(), CALLS - 1 + arrived, "{place}");
         let rows = world.deliveries().await;
-        let dead = rows.iter().find(|row| row.state == "dead").and_then(|row| row.problem.as_ref()).expect("one");
-        assert!(dead.what.contains("cannot be asked whether it arrived"), "{place}: {}", dead.what);
+        let row = rows.iter().find(|row| row.state == "dead").expect("one");
+        let dead = row.problem.as_ref().expect("a reason");
+        let asked = format!("{} cannot be asked whether it arrived", row.destination);
+        assert!(dead.what.contains(&asked), "{place}: {}", dead.what);
         assert_eq!(world.sync_to_the_end().await.delivery.delivered, 0, "{place}: a dead letter waits");
 
         let world = K::world_with("lost_answer = \"resend\"").await;

@@ -26,6 +26,8 @@ struct Token {
 }
 
 pub struct Client {
+    /// Of the destination.
+    name: Arc<str>,
     transport: Arc<dyn Transport>,
     settings: Arc<Settings>,
     token: RwLock<Option<Arc<Token>>>,
@@ -44,9 +46,9 @@ pub struct Call<'a> {
 }
 
 impl Client {
-    pub fn new(transport: Arc<dyn Transport>, settings: Arc<Settings>) -> Client {
+    pub fn new(name: &str, transport: Arc<dyn Transport>, settings: Arc<Settings>) -> Client {
         let (token, login) = (RwLock::new(None), Mutex::new(()));
-        Client { transport, settings, token, login, requests: AtomicU64::new(0) }
+        Client { name: name.into(), transport, settings, token, login, requests: AtomicU64::new(0) }
     }
 
     pub fn usage(&self) -> Usage {
@@ -109,7 +111,7 @@ impl Client {
         }
         let body = Bytes::from(call.body.clone().unwrap_or_default());
         let request = request.body(body).map_err(|_| hold(bad_request(&format!("{} {}", call.method, call.path))))?;
-        Ok(self.raw(request).await.map(Answer::of))
+        Ok(self.raw(request).await.map(|response| self.answer(response)))
     }
 
     async fn raw(&self, request: Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
@@ -163,8 +165,12 @@ impl Client {
             .header("Accept", "application/json")
             .body(Bytes::from(body))
             .map_err(|_| hold(bad_request("auth.token_url")))?;
-        let answer = self.raw(request).await.map(Answer::of).map_err(|error| of_transport(&error, false))?;
-        read_token(&answer, member)
+        let response = self.raw(request).await.map_err(|error| of_transport(&error, false))?;
+        read_token(&self.answer(response), member)
+    }
+
+    fn answer(&self, response: http::Response<Bytes>) -> Answer {
+        Answer::of(Arc::clone(&self.name), response)
     }
 }
 
@@ -179,7 +185,7 @@ fn read_token(answer: &Answer, base_url_member: Option<&String>) -> Result<Token
         return Ok(Token { text: SecretString::from(text.to_owned()), base_url });
     }
     let places = ["/error_description".to_owned(), "/error".to_owned()];
-    let what = format!("the login is refused: {}", answer.words(&places));
+    let what = format!("{} refuses the login: {}", answer.from, answer.words(&places));
     if code == 429 || code >= 500 {
         let problem = Problem::new(REMOTE_BUSY, what, "nothing to do: it is tried again after a pause");
         return Err(Outcome::Retry { after: None, problem, smaller: false });

@@ -67,7 +67,7 @@ impl Rest {
         Ok(Rest {
             name: name.to_owned(),
             requests: Requests::new(name, &settings.section)?,
-            client: Client::new(transport, settings.clone()),
+            client: Client::new(name, transport, settings.clone()),
             settings,
             zone,
             clock,
