@@ -250,6 +250,21 @@ fn every_command_on_a_page_exists_with_its_flags() {
 }
 
 #[test]
+fn a_command_for_users_of_the_python_uploader_can_be_pasted() {
+    let text = page("docs/call-data-api.md");
+    let table = text.split("## Old functions, new commands").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let rows: Vec<&str> = table.expect("the table").lines().filter(|line| line.starts_with('|')).skip(2).collect();
+    assert!(rows.len() >= 4, "{rows:?}");
+    for row in rows {
+        assert!(row.rsplit('|').nth(1).is_some_and(|now| now.contains("`trunkline ")), "{row}");
+    }
+    let words = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_whitespace().next());
+    for word in words {
+        assert!(!["upload", "serve", "sync", "retry"].contains(&word), "`{word}` cannot be pasted");
+    }
+}
+
+#[test]
 fn each_unit_starts_a_command_that_exists() {
     for name in ["deploy/trunkline.service", "deploy/trunkline-serve.service"] {
         let unit = page(name);
