@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::answer::{Answer, of_transport};
-use super::config::{Auth, Settings};
+use super::config::{Auth, HeaderLines, Settings};
 use crate::destinations::{Outcome, Usage};
 use crate::net::{Transport, TransportError, is_loopback};
 use crate::problem::{CONFIG_BAD_VALUE, LOGIN_REFUSED, Problem, REMOTE_BUSY};
@@ -42,7 +42,8 @@ pub struct Call<'a> {
     /// Below the base address, or a whole URL below it.
     pub path: &'a str,
     pub body: Option<Vec<u8>>,
-    pub headers: Vec<(&'a str, &'a str)>,
+    /// Besides those of every request.
+    pub headers: &'a HeaderLines,
 }
 
 impl Client {
@@ -92,11 +93,8 @@ impl Client {
         if call.body.is_some() {
             request = request.header("Content-Type", "application/json");
         }
-        for (name, value) in &self.settings.section.headers {
+        for (name, value) in self.settings.headers.all.iter().chain(call.headers) {
             request = request.header(name, value);
-        }
-        for (name, value) in &call.headers {
-            request = request.header(*name, *value);
         }
         let (header, prefix) = match &self.settings.section.auth {
             Auth::None => ("", ""),
