@@ -286,7 +286,7 @@ fn env(environment: &Environment, name: &str) -> Option<String> {
     environment.get(name).filter(|value| !value.trim().is_empty()).cloned()
 }
 
-fn zone(name: &str, value: Option<&str>) -> Result<TimeZone, Problem> {
+pub(super) fn zone(name: &str, value: Option<&str>) -> Result<TimeZone, Problem> {
     let Some(value) = value else { return Ok(TimeZone::UTC) };
     TimeZone::get(value).map_err(|_| {
         bad(format!("{name}: there is no time zone `{value}`"), "use an IANA name, e.g. America/New_York or UTC")
