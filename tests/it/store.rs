@@ -15,7 +15,7 @@ use trunkline::sources::RawRef;
 use trunkline::store::sqlite::SqliteStore;
 use trunkline::store::{
     Change, Claimed, DeliveryFilter, DeliveryStore, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore,
-    Intent, IntentFate, Matching, Parts, RawFilter, ReadStore, Rearm, Settlement, StoreError, StoredProblem,
+    Intent, IntentFate, Matching, Parts, RawFilter, ReadStore, Rearm, Seen, Settlement, StoreError, StoredProblem,
 };
 
 const CRM: &str = "salesforce";
@@ -272,7 +272,7 @@ async fn a_value_of_a_late_file_goes_before_that_of_an_older_one_in_every_order_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quarantined_file_is_read_again_and_a_converted_one_is_not() {
+async fn a_quarantined_file_is_told_from_a_converted_one_and_can_be_read_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), "a");
     let problem = Problem::new(RAW_EMPTY, "empty", "");
@@ -282,7 +282,10 @@ async fn a_quarantined_file_is_read_again_and_a_converted_one_is_not() {
         [IntakeResult::NewCall, IntakeResult::Quarantined]
     );
     let asked = [raw("good", 1), raw("good", 2), raw("bad", 1), raw("never", 1)];
-    assert_eq!(store.known("sessions", &asked).await.expect("works"), [true, false, false, false]);
+    assert_eq!(
+        store.known("sessions", &asked).await.expect("works"),
+        [Seen::Converted, Seen::Never, Seen::Quarantined, Seen::Never]
+    );
     assert_eq!(ingest(&store, vec![item("bad", 1, 1.0, 1)]).await, [IntakeResult::NewCall]);
     let left = RawFilter { state: Some("quarantined"), ..RawFilter::default() };
     assert!(store.raws(&left).await.expect("works").is_empty());

@@ -13,11 +13,11 @@ use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 use super::SqliteStore;
 use super::merge::{Body, Merged, encode_origins, merge};
 use crate::model::{Origin, Origins, RawRef};
-use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem};
+use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, Seen, StoreError, StoredProblem};
 
 #[async_trait]
 impl IntakeStore for SqliteStore {
-    async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<bool>, StoreError> {
+    async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<Seen>, StoreError> {
         let source = source.to_owned();
         let asked: Vec<(String, String)> = raws.iter().map(|raw| (raw.url.clone(), raw.version.clone())).collect();
         self.read(move |connection| {
@@ -28,7 +28,12 @@ impl IntakeStore for SqliteStore {
                 .map(|(url, version)| {
                     let row: Option<(String, String)> =
                         statement.query_row((&source, url), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                    Ok(row.is_some_and(|(found, state)| found == *version && state == "converted"))
+                    let state = row.filter(|(found, _)| found == version).map(|(_, state)| state);
+                    Ok(match state.as_deref() {
+                        Some("converted") => Seen::Converted,
+                        Some("quarantined") => Seen::Quarantined,
+                        _ => Seen::Never,
+                    })
                 })
                 .collect()
         })
