@@ -396,7 +396,7 @@ async fn a_quarantined_file_is_read_again_when_it_changes_or_somebody_asks_and_n
     let served = Served::start(&world, &[]);
     served.is_ready().await;
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    put(&world.sessions(), today, "one.json", "{ half a".to_owned());
+    put(&world.sessions(), today, "one.json", "{ half a");
     until("it is quarantined", async || quarantined_at(&world).await.is_some()).await;
     let first = quarantined_at(&world).await;
     looks_twice(&served).await;
