@@ -11,6 +11,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
 use super::SqliteStore;
+use super::delivery::waits_for_a_person;
 use super::merge::{Body, Merged, encode_origins, merge};
 use crate::model::{Origin, Origins, RawRef};
 use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, Seen, StoreError, StoredProblem};
@@ -259,7 +260,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Makes the delivery due. One that is under lease keeps its lease: it will be due again when it is settled, because
+    /// Makes the delivery due, unless a person alone may do that. One that is under lease keeps its lease: it will be due again when it is settled, because
     /// the revision it delivers is not the desired one any more.
     fn put_delivery(
         &self,
@@ -268,19 +269,25 @@ impl Context<'_> {
         revision: u32,
         started_at: Option<i64>,
     ) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at)
-                 VALUES (?1, ?2, 'due', ?3, ?4, ?5)
-                 ON CONFLICT (call_key, destination) DO UPDATE SET
-                   state = CASE WHEN state = 'leased' THEN state ELSE 'due' END,
-                   order_at = excluded.order_at, desired_revision = excluded.desired_revision,
-                   next_at = CASE WHEN state = 'due' THEN next_at ELSE 0 END,
-                   attempts = CASE WHEN state = 'dead' THEN 0 ELSE attempts END,
-                   isolation = CASE WHEN state = 'dead' THEN 0 ELSE isolation END,
-                   rematched = 0, updated_at = excluded.updated_at",
-            )?
-            .execute(params![key, destination, started_at.unwrap_or(self.now_ms), revision, self.now_ms])?;
+        let sql = format!(
+            "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at)
+             VALUES (?1, ?2, 'due', ?3, ?4, ?5)
+             ON CONFLICT (call_key, destination) DO UPDATE SET
+               state = CASE WHEN state = 'leased' OR {} THEN state ELSE 'due' END,
+               order_at = excluded.order_at, desired_revision = excluded.desired_revision,
+               next_at = CASE WHEN state = 'due' THEN next_at ELSE 0 END,
+               attempts = CASE WHEN state = 'dead' THEN 0 ELSE attempts END,
+               isolation = CASE WHEN state = 'dead' THEN 0 ELSE isolation END,
+               rematched = 0, updated_at = excluded.updated_at",
+            waits_for_a_person()
+        );
+        self.connection.prepare_cached(&sql)?.execute(params![
+            key,
+            destination,
+            started_at.unwrap_or(self.now_ms),
+            revision,
+            self.now_ms
+        ])?;
         Ok(())
     }
 }
