@@ -58,10 +58,11 @@ pub trait DeliveryStore: Send + Sync {
     /// Takes back the deliveries of processes that are gone or whose lease has run out. Answers how many.
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError>;
 
-    /// Leases up to `count` due deliveries, oldest call first.
+    /// Leases up to `count` due deliveries, oldest call first; with a scope, of its calls alone.
     async fn claim(
         &self,
         destination: &str,
+        scope: Option<&Scope>,
         count: usize,
         parts: Parts,
         now_ms: i64,
@@ -69,7 +70,7 @@ pub trait DeliveryStore: Send + Sync {
     ) -> Result<Vec<Claimed>, StoreError>;
 
     /// When the next delivery falls due, if any waits (leases of other processes do not count).
-    async fn next_due(&self, destination: &str) -> Result<Option<i64>, StoreError>;
+    async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError>;
 
     /// Records, before anything is sent, what is about to be sent. Answers the ids whose lease still held; the others
     /// must not be sent.
@@ -135,7 +136,7 @@ pub trait ReadStore: Send + Sync {
     async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
 
     /// Deliveries of a destination by state and code.
-    async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError>;
+    async fn tally(&self, destination: &str, scope: Option<&Scope>) -> Result<Vec<Tally>, StoreError>;
 
     /// When the last run of this command began; with `ended`, of those that came to their end.
     async fn last_run(&self, command: &str, ended: bool) -> Result<Option<i64>, StoreError>;
