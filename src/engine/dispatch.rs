@@ -68,7 +68,8 @@ pub trait Preview: Send + Sync {
     fn refused(&self, call: &RedactedCall, problem: &Problem);
 }
 
-/// Delivers what is due of the calls of `route` at its destination. With a `preview`, nothing is written and the store must be a copy.
+/// Delivers what is due of the calls of `route` at its destination. With a `preview`, nothing is written and the store must be
+/// a copy.
 /// Without `evidence` the source is not looked at before a record is changed.
 pub async fn dispatch(
     engine: &Engine,

@@ -208,8 +208,11 @@ async fn an_upload_neither_waits_for_nor_delivers_what_is_due_of_another_directo
     let crm = RestSimulator::start(listener, options).expect("a simulator");
     let desk = Desk::new().await;
     let table = |patience_s: u32| {
-        let more = "create.body = '{\"properties\": {\"trunkline_call_key\": {{ call.key }}, \"hs_timestamp\": \"2026-11-20T09:00:00Z\", \"hs_call_body\": {{ call.turns[0].text }}}}'\nupdate.body = '{\"properties\": {\"hs_call_body\": {{ call.turns[0].text }}}}'";
-        format!("[delivery]\nsettle_s = 1\npatience_s = {patience_s}\n{}", ForHubSpot::config(&crm.url(), more))
+        let text = "\"hs_call_body\": {{ call.turns[0].text }}";
+        let own = "\"trunkline_call_key\": {{ call.key }}, \"hs_timestamp\": \"2026-11-20T09:00:00Z\"";
+        let create = format!("create.body = '{{\"properties\": {{{own}, {text}}}}}'");
+        let more = format!("{create}\nupdate.body = '{{\"properties\": {{{text}}}}}'");
+        format!("[delivery]\nsettle_s = 1\npatience_s = {patience_s}\n{}", ForHubSpot::config(&crm.url(), &more))
     };
     desk.put("trunkline.toml", &table(2));
     desk.put("b/two.json", &transcript("s2", None, "Hello from b"));
