@@ -12,6 +12,7 @@ mod read;
 mod reader;
 mod report;
 mod schema;
+mod scope;
 mod shown;
 mod standing;
 mod writer;

@@ -46,12 +46,15 @@ pub struct Ends {
     pub attempts: usize,
 }
 
+/// Desired revision, delivered revision and writes of each delivery, by call key and destination.
+type Committed = BTreeMap<(String, String), (i64, i64, i64)>;
+
 pub type Shared = Rc<RefCell<Witness>>;
 
 /// What the ledger has shown to be committed once; it must never be gone.
 #[derive(Default)]
 pub struct Witness {
-    seen: BTreeMap<(String, String), (i64, i64, i64)>,
+    seen: Committed,
     pub wrong: Vec<Wrong>,
     pub looks: usize,
 }
@@ -61,8 +64,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags_and_vfs(path, flags, disk::names()[SLOT])
 }
 
-/// Desired revision, delivered revision and writes of each delivery.
-fn rows(path: &Path) -> rusqlite::Result<BTreeMap<(String, String), (i64, i64, i64)>> {
+fn rows(path: &Path) -> rusqlite::Result<Committed> {
     let connection = open(path)?;
     let mut ask = connection
         .prepare("SELECT call_key, destination, desired_revision, delivered_revision, writes FROM delivery")?;

@@ -135,8 +135,7 @@ async fn live(plan: &Plan, hooks: &Rc<SimHooks>) -> Report {
     let now: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(move || time.now());
     let options = Options { now: Arc::clone(&now), seed: plan.seed, settings, ..Options::default() };
     let org = Org::alone(options).expect("an org without a file");
-    let mut api_settings = call_data_api::Settings::default();
-    api_settings.item_timestamp_required = false;
+    let api_settings = call_data_api::Settings { item_timestamp_required: false, ..Default::default() };
     let api = call_data_api::Api::alone(harness::Options { now, seed: plan.seed, settings: api_settings });
     let (contacts, leads) = day::people(&org);
 
@@ -491,7 +490,8 @@ impl Machine {
         let rest = Rest::new(config::CALL_DATA_API, rest, settings.time_zone.clone(), net, now).expect("a destination");
         let destinations: [Arc<dyn Destination>; 2] = [Arc::new(salesforce), Arc::new(rest)];
         let limits = DispatchLimits { window: 100, ..settings.dispatch };
-        let routes: Vec<Route> = destinations.into_iter().map(|destination| Route { destination, limits }).collect();
+        let routes: Vec<Route> =
+            destinations.into_iter().map(|destination| Route { destination, limits, scope: None }).collect();
         let reading = trunkline::cli::reading(settings, Arc::new(source), &routes);
         let seed = self.world.chance(|random| random.random());
         let engine = Engine::new(store, clock, Arc::new(Ears(Arc::clone(&self.world))), life.stop.clone(), seed);
