@@ -14,8 +14,9 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use run::{Plan, Report, run};
-use world::Class;
+use disk::Blow;
+use run::{Plan, Report, Strike, run};
+use world::{Class, Loss};
 
 /// What `scripts/simulate` asks for, by environment.
 struct Asked {
@@ -79,6 +80,48 @@ fn days_of_many_seeds_hold() {
     let took = began.elapsed();
     println!("{}", total.sentence(&asked, took));
     assert!(failed.is_empty(), "{} of {} seeds failed\n\n{}", failed.len(), total.runs, failed.join("\n\n"));
+}
+
+/// How many steps are left out between two that are struck: none where somebody has the time.
+fn stride() -> u64 {
+    std::env::var("TRUNKLINE_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(7)
+}
+
+/// Runs a night once with each strike and once more the next seed, with and without the key in the org.
+fn each_strike(strikes: impl Fn((u64, u64)) -> Vec<Strike>) {
+    let (mut failed, mut runs) = (Vec::new(), 0);
+    for has_key in [true, false] {
+        let plan = Plan { classes: Some(Vec::new()), has_key: Some(has_key), ..Plan::of(1, 12) };
+        let places = run(&Plan { strike: Some(Strike::None), ..plan.clone() }).places;
+        assert!(places.0 > 50 && places.1 > 10, "{places:?}");
+        for strike in strikes(places) {
+            let plan = Plan { strike: Some(strike), ..plan.clone() };
+            let report = run(&plan);
+            runs += 1;
+            if !report.wrong.is_empty() {
+                failed.push(format!("{strike:?}, key field {has_key}: {}", told(&plan, &report)));
+            }
+        }
+    }
+    println!("{runs} nights");
+    assert!(failed.is_empty(), "{} of {runs} nights failed\n\n{}", failed.len(), failed.join("\n\n"));
+}
+
+#[test]
+fn a_strike_at_each_step_of_the_disk_loses_and_doubles_nothing() {
+    let blows = [Blow::Kill, Blow::PowerLoss, Blow::Error, Blow::Full];
+    each_strike(|(steps, _)| {
+        let each = |(number, blow)| (number..steps).step_by(stride() as usize).map(move |at| Strike::Disk(at, blow));
+        (1..).zip(blows).flat_map(each).collect()
+    });
+}
+
+#[test]
+fn a_strike_at_each_request_loses_and_doubles_nothing() {
+    each_strike(|(_, requests)| {
+        let each = |at| Loss::ALL.into_iter().map(move |loss| Strike::Request(at, loss));
+        (1..=requests).step_by(stride().div_ceil(3) as usize).flat_map(each).collect()
+    });
 }
 
 /// Sums over all runs.

@@ -26,7 +26,7 @@ use trunkline::store::{DeliveryStore, Rearm};
 use super::day::{self, Day};
 use super::disk::{self, Blow, DiskFigures};
 use super::oracle;
-use super::world::{API, BUCKET, Class, Ears, Figures, MachineClock, Net, ORG, SLOTS, TrueTime, World};
+use super::world::{API, BUCKET, Class, Ears, Figures, Loss, MachineClock, Net, ORG, SLOTS, TrueTime, World};
 
 /// The slot of the process that serves, and of those that are started beside it.
 const SERVE: usize = 0;
@@ -52,16 +52,31 @@ pub struct Plan {
     pub has_key: Option<bool>,
     pub off: Option<Protection>,
     pub keeps_lines: bool,
+    /// In place of a day: one night's sync, with exactly this going wrong.
+    pub strike: Option<Strike>,
+}
+
+/// The one thing that goes wrong in a night.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// Nothing: to count the places.
+    None,
+    /// At this step of the disk.
+    Disk(u64, Blow),
+    /// At this request.
+    Request(u64, Loss),
 }
 
 impl Plan {
     pub fn of(seed: u64, calls: usize) -> Plan {
-        Plan { seed, calls, classes: None, has_key: None, off: None, keeps_lines: false }
+        Plan { seed, calls, classes: None, has_key: None, off: None, keeps_lines: false, strike: None }
     }
 }
 
 /// What came of it.
 pub struct Report {
+    /// Steps of the disk and requests: the places of a strike.
+    pub places: (u64, u64),
     pub hash: u64,
     /// Everything that is not as promised, the call first where there is one.
     pub wrong: Vec<oracle::Wrong>,
@@ -155,11 +170,17 @@ async fn live(plan: &Plan, hooks: &Rc<SimHooks>) -> Report {
     hear_blows(&world);
     ill_remotes(&world);
 
+    if let Some(Strike::Request(number, loss)) = plan.strike {
+        world.strike(number, loss);
+    }
     let local = tokio::task::LocalSet::new();
     let (busy_until, witness) = (time.began + Duration::from_secs(24 * 3600 * 4 / 5), oracle::Witness::default());
     let witness = Rc::new(std::cell::RefCell::new(witness));
     let mut wrong = local
         .run_until(async {
+            if let Some(strike) = plan.strike {
+                return night(&machine, &day, &witness, strike).await;
+            }
             let feeder = tokio::task::spawn_local(feed(Arc::clone(&world), Arc::clone(&day)));
             let server = tokio::task::spawn_local(keep_serving(Rc::clone(&machine), Rc::clone(&witness)));
             let mut troubles = vec![
@@ -177,14 +198,15 @@ async fn live(plan: &Plan, hooks: &Rc<SimHooks>) -> Report {
                 task.await.expect("no part of the world panics");
             }
             let mut wrong = witness.borrow().wrong.clone();
-            wrong.extend(finish(&machine, &day, &contacts, &leads).await);
+            wrong.extend(finish(&machine).await);
             wrong
         })
         .await;
     let ends = oracle::judge(&machine.path(), &world, &day, &contacts, &leads, zone, &mut wrong);
     let disk = disk::with(|disk| disk.figures.clone());
     let figures = world.figures.lock().expect("nobody panicked").clone();
-    Report { hash: world.hash(), wrong, classes, figures, disk, ends, world: Arc::clone(&world) }
+    let places = (disk::with(|disk| disk.steps()), figures.requests);
+    Report { places, hash: world.hash(), wrong, classes, figures, disk, ends, world: Arc::clone(&world) }
 }
 
 fn settings_of(zone: &str) -> config::Settings {
@@ -211,7 +233,7 @@ fn hear_blows(world: &Arc<World>) {
             world.count(|figures| figures.kills_within_step += 1);
             world.bells[process].notify_one();
         }
-        Blow::PowerLoss => world.bells.iter().for_each(tokio::sync::Notify::notify_one),
+        _ => world.bells.iter().for_each(tokio::sync::Notify::notify_one),
     };
     disk::with(|disk| disk.told = Some(Box::new(told)));
 }
@@ -405,6 +427,7 @@ impl Machine {
             world.log(|| format!("[{slot}] * an old blow is forgotten"));
         }
         let kills = slot == BESIDE || world.has(Class::Kills);
+        let kills = kills && world.has(Class::Kills);
         let mean = if slot == SERVE { 1800 } else { 20 };
         let at = Instant::now() + world.gap(Duration::from_secs(mean));
         let how = world.chance(|random| random.random_range(0..3));
@@ -415,7 +438,7 @@ impl Machine {
                 biased;
                 () = world.bells[slot].notified() => End::Killed,
                 ended = &mut work => ended,
-                () = sleep_until(at), if kills && world.has(Class::Kills) => match how {
+                () = sleep_until(at), if kills => match how {
                     0 => {
                         witness.borrow_mut().look(&self.path());
                         End::Killed
@@ -564,8 +587,45 @@ struct Life {
     stop: Stop,
 }
 
+/// Lives of one night at most: after one strike there is no reason for more.
+const LIVES_MAX: usize = 4;
+
+/// All files are there, cron starts a sync, one thing goes wrong, and cron starts it again until it is done.
+async fn night(machine: &Rc<Machine>, day: &Day, witness: &oracle::Shared, strike: Strike) -> Vec<oracle::Wrong> {
+    let world = &machine.world;
+    sleep_until(machine.end - Duration::from_secs(2 * 3600)).await;
+    for put in &day.puts {
+        world.bucket.put(&put.key, put.bytes.clone(), put.at);
+    }
+    if let Strike::Disk(step, blow) = strike {
+        disk::with(|disk| disk.blow = Some((step, SERVE, blow)));
+    }
+    let mut wrong = Vec::new();
+    for number in 1.. {
+        let ended = machine.life(SERVE, witness, |machine, life| machine.sync(life, false)).await;
+        world.log(|| format!("[{SERVE}] * its life ends: {ended:?}"));
+        let was_struck = !matches!(ended, End::Ended);
+        if !was_struck {
+            break;
+        }
+        if number == LIVES_MAX {
+            wrong.push(oracle::Wrong::of_run(format!("life {number} after one strike ended with {ended:?}")));
+            break;
+        }
+        sleep(Duration::from_secs(60)).await;
+        disk::with(|disk| disk.ills.full = false);
+    }
+    disk::with(|disk| {
+        disk.blow = None;
+        disk.ills.full = false;
+    });
+    wrong.extend(witness.borrow().wrong.clone());
+    wrong.extend(finish(machine).await);
+    wrong
+}
+
 /// The night after: nothing goes wrong any more, a fresh call comes, cron runs, and somebody has mended what was held.
-async fn finish(machine: &Rc<Machine>, _day: &Day, _contacts: &[String], _leads: &[String]) -> Vec<oracle::Wrong> {
+async fn finish(machine: &Rc<Machine>) -> Vec<oracle::Wrong> {
     let witness = Rc::new(std::cell::RefCell::new(oracle::Witness::default()));
     let mut wrong = Vec::new();
     for retries in [false, true] {

@@ -103,6 +103,7 @@ struct Inner {
     life: [u64; SLOTS],
     outage: bool,
     quiet: bool,
+    strike: Option<(u64, Loss)>,
     /// All words that the program told, for canaries.
     told: String,
 }
@@ -139,6 +140,7 @@ impl World {
             life: [0; SLOTS],
             outage: false,
             quiet: false,
+            strike: None,
             told: String::new(),
         };
         World {
@@ -173,6 +175,11 @@ impl World {
         inner.skew_ms = 0;
         inner.outage = false;
         inner.paused_until = [None; SLOTS];
+    }
+
+    /// The request of this number meets this.
+    pub fn strike(&self, number: u64, loss: Loss) {
+        self.lock().strike = Some((number, loss));
     }
 
     pub fn outage(&self, outage: bool) {
@@ -306,6 +313,27 @@ impl Progress for Ears {
     }
 }
 
+/// What one request meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// No connection.
+    Refused,
+    /// It never arrives, and nobody tells.
+    Before,
+    /// It has its effect, and the answer is lost.
+    After,
+    /// It takes effect shortly before it could not any more, long after it was given up.
+    Late,
+    /// It is answered so late that the client has gone.
+    SlowAnswer,
+    /// The process is killed while it is on its way.
+    Killed,
+}
+
+impl Loss {
+    pub const ALL: [Loss; 6] = [Loss::Refused, Loss::Before, Loss::After, Loss::Late, Loss::SlowAnswer, Loss::Killed];
+}
+
 /// What becomes of one exchange.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fate {
@@ -324,7 +352,23 @@ pub struct Net {
 }
 
 impl Net {
-    fn fate(&self, is_write: bool) -> Fate {
+    fn fate(&self, number: u64, is_write: bool) -> Fate {
+        if let Some((_, loss)) = self.world.lock().strike.filter(|(struck, _)| *struck == number) {
+            self.world.log(|| format!("#{number} * is struck: {loss:?}"));
+            let mut fate = Fate { there: Duration::from_millis(5), back: Duration::from_millis(5), ..Fate::default() };
+            match loss {
+                Loss::Refused => fate.refused = true,
+                Loss::Before => fate.lost_there = true,
+                Loss::After => fate.lost_back = true,
+                Loss::Late => {
+                    fate.there = self.world.late_max;
+                    fate.lost_back = true;
+                }
+                Loss::SlowAnswer => fate.back = Duration::from_secs(400),
+                Loss::Killed => self.world.bells[self.slot].notify_one(),
+            }
+            return fate;
+        }
         let (has_network, late_max) = (self.world.has(Class::Network), self.world.late_max);
         self.world.chance(|random| {
             let mut fate = Fate {
@@ -363,13 +407,13 @@ impl Transport for Net {
         }
         let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
         let is_write = request.method() != Method::GET && !request.uri().path().contains("token");
-        let fate = self.fate(is_write);
         let number = {
             let mut figures = world.figures.lock().unwrap_or_else(PoisonError::into_inner);
             figures.requests += 1;
             figures.requests
         };
         let slot = self.slot;
+        let fate = self.fate(number, is_write);
         world.log(|| format!("[{slot}] #{number} {}", told(&request)));
         if fate.refused {
             world.count(|figures| figures.lost_before += 1);

@@ -69,13 +69,17 @@ pub struct Ills {
     pub full: bool,
 }
 
-/// What an operation came to that the world has to act on.
+/// What strikes at a step of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blow {
     /// The process is killed in the middle of it.
     Kill,
     /// The power goes.
     PowerLoss,
+    /// The step fails, and the process lives on.
+    Error,
+    /// There is no room from this step on, until somebody makes some.
+    Full,
 }
 
 /// Hears of a blow: on whom it fell, and what it was.
@@ -258,10 +262,22 @@ impl Disk {
             && self.steps >= at
         {
             self.blow = None;
-            self.figures.blows_within += 1;
             match blow {
-                Blow::Kill => self.kill(process),
-                Blow::PowerLoss => self.lose_power(),
+                Blow::Error => {
+                    self.figures.errors += 1;
+                    return Err(code);
+                }
+                Blow::Full => {
+                    self.ills.full = true;
+                    return Ok(());
+                }
+                Blow::Kill | Blow::PowerLoss => {}
+            }
+            self.figures.blows_within += 1;
+            if blow == Blow::Kill {
+                self.kill(process);
+            } else {
+                self.lose_power();
             }
             if let Some(told) = &self.told {
                 told(process, blow);
