@@ -13,6 +13,7 @@ use super::outcome::later;
 use super::{DeliverySummary, Engine, Event, Evidence, backoff};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
+use crate::proof::{self, Step};
 use crate::redact::RedactedCall;
 use crate::store::{Parts, StoreError, StoredProblem, Tally};
 
@@ -38,11 +39,12 @@ pub struct DispatchLimits {
 
 impl Default for DispatchLimits {
     fn default() -> DispatchLimits {
+        let lease = proof::lease().unwrap_or(Duration::from_secs(600));
         DispatchLimits {
             window: 1000,
             lanes: 5,
-            lease: Duration::from_secs(600),
-            write: Duration::from_secs(300),
+            lease,
+            write: lease / 2,
             settle: super::outcome::SETTLE_DEFAULT,
             patience: Duration::from_secs(180),
             attempts_max: 25,
@@ -163,7 +165,10 @@ impl<'a> Dispatcher<'a> {
     /// Gets the destination ready; false if it cannot be used now.
     async fn prepare(&mut self) -> Result<bool, StoreError> {
         loop {
-            match self.destination.prepare().await {
+            proof::reached("prepare", Step::Before);
+            let prepared = self.destination.prepare().await;
+            proof::reached("prepare", Step::After);
+            match prepared {
                 Ok(readiness) => {
                     let advice = readiness.key_advice.iter().map(|advice| format!("{}; {}", advice.what, advice.help));
                     for warning in advice.chain(readiness.warnings.iter().cloned()) {

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::destinations::Outcome;
 use crate::problem::Problem;
+use crate::proof::{self, Step};
 use crate::store::StoreError;
 
 /// How long a round of deliveries may wait by itself: longer waits are the loop's, which hears the bell meanwhile.
@@ -181,6 +182,7 @@ impl Serving {
     async fn read(&self, index: usize, days: &[Date]) -> Result<IntakeSummary, StoreError> {
         let reading = &self.readings[index];
         let began_ms = self.engine.clock.now_ms();
+        proof::reached("poll", Step::Before);
         let ringing = Ringing { bells: Arc::clone(&self.bells) };
         let engine = Engine { progress: Arc::new(ringing), ..self.engine.clone() };
         let asked = async {
@@ -191,6 +193,7 @@ impl Serving {
             Ok(()) => intake(&engine, reading, days).await?,
             Err(problem) => IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() },
         };
+        proof::reached("poll", Step::After);
         let before = self.board.read(index, &summary, began_ms);
         let now = summary.stopped.clone().map_or(Condition::Usable, Condition::Failing);
         let name = format!("source {}", reading.source.name());

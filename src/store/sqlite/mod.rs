@@ -24,7 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 use crate::offload::attempt;
-use crate::proof::{self, Protection};
+use crate::proof::{self, Protection, Step};
 use owners::Owner;
 use reader::Reading;
 use writer::Writer;
@@ -66,15 +66,18 @@ impl SqliteStore {
     /// must be new each time.
     pub fn open(path: &Path, owner_id: &str, now_ms: i64) -> Result<SqliteStore, StoreError> {
         gate(rusqlite::version(), rusqlite::version_number())?;
+        proof::reached("open ledger", Step::Before);
         make_private(path)?;
         // Locks are files beside the ledger: two names of one ledger must lead to the same ones.
         let path = &canonical(path)?;
         let mut connection = connect_to_write(path).map_err(|error| at(path, error))?;
         schema::migrate(&mut connection).map_err(|error| at(path, error))?;
+        proof::reached("open ledger", Step::Within);
         let owner = Owner::register(path, owner_id)?;
         connection
             .execute("INSERT INTO owner (id, started_at) VALUES (?1, ?2)", (owner_id, now_ms))
             .map_err(StoreError::from)?;
+        proof::reached("open ledger", Step::After);
         let writer = Writer::start(connection)?;
         Ok(SqliteStore::new(path, Reading::BesideWriter, Some(Writing { writer, owner })))
     }
