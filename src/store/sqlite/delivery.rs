@@ -144,6 +144,8 @@ impl DeliveryStore for SqliteStore {
                 ])?;
                 if changed == 1 {
                     held.push(intent.delivery_id);
+                } else {
+                    tracing::warn!(delivery = intent.delivery_id, "the lease was lost; it is not sent by this process");
                 }
             }
             Ok(held)
