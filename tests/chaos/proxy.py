@@ -65,10 +65,10 @@ class Proxy:
     def answer_all(self, client):
         """A system that is not itself: every request has the same answer, as long as the storm lasts."""
         while self.storm:
-            if not read_request(client):
+            if not read_request(client) or not (storm := self.storm):
                 return
             self.stormed += 1
-            status, headers = self.storm
+            status, headers = storm
             text = "".join(f"{name}: {value}\r\n" for name, value in headers)
             client.sendall(f"HTTP/1.1 {status} Storm\r\ncontent-length: 0\r\n{text}\r\n".encode())
 

@@ -1,8 +1,8 @@
 """What is done to the program. Each scenario is a function of a run and the number of a world in it; what it draws, it
 draws from the seed and that number, so that one world can be repeated alone."""
-import collections, os, pathlib, resource, shutil, signal, sqlite3, subprocess, time
+import collections, os, pathlib, resource, shutil, signal, sqlite3, sys, time
 
-from oracle import fresh, judge
+from oracle import fresh, judge, shortened
 from program import Background, Failed, Process, Room, until
 from proxy import KINDS, Proxy
 from worlds import Desk, Org, figure
@@ -47,7 +47,7 @@ def kills(run, index):
             world.age(run.size // 40)
             before = done(world)
             some = [world.sync() for _ in range(processes)]
-            time.sleep(usual * rng.random() ** 1.5)
+            time.sleep(usual * rng.random() * 1.3)
             for process in some:
                 run.count("killed" if not process.is_over() else "ended before the kill")
                 process.kill()
@@ -117,7 +117,7 @@ class Evidence(Kind):
         world.revise(3)
         # An update is left over by a run that could not write; the next reads no file, and so looks again.
         world.sim.fault({"kind": "unavailable_before_commit", "path": BATCHES})
-        short = world.sync(env={"TRUNKLINE_PROOF": f"crash=send/after:1 trace={world.folder}/trace"})
+        short = world.sync(proof="crash=send/after:1")
         short.wait()
         world.sim.calm()
         return [world.sync(proof)]
@@ -154,7 +154,7 @@ class Enlisted(Kind):
 
     def act(self, world, proof):
         # Nobody answers at the other one: the calls are read, and due there only.
-        second = world.sync(arguments=["--to", "second"], env={"TRUNKLINE_PROOF": f"crash=prepare/before:1 trace={world.folder}/trace"})
+        second = world.sync(arguments=["--to", "second"], proof="crash=prepare/before:1")
         second.wait()
         return [world.sync(proof)]
 
@@ -201,7 +201,6 @@ def places(run, index):
             world.finish()
             judge(world)
         fresh(world)
-        run.places_reached |= world.trace()
 
 
 def places_before(run):
@@ -212,7 +211,8 @@ def places_before(run):
         kind = kind()
         with kind.make(run, run.chance(name)) as world:
             # The first life of a ledger, and a second one that finds work left over.
-            for proof in (f"places={listed}", ""):
+            trace = f"trace={world.folder}/trace"
+            for proof in (f"places={listed} {trace}", trace):
                 world.put(6)
                 world.revise(2)
                 for process in kind.act(world, proof):
@@ -242,7 +242,7 @@ def places_holds(run):
     never = [place for place in run.places if not run.figures[f"at {place}"]]
     least = min(run.figures[f"at {place}"] for place in run.places)
     for place in run.places:
-        run.figures.pop(f"at {place}")
+        run.figures.pop(f"at {place}", 0)
     run.say(f"each of {len(run.places)} places ended the program at least {least} times" if not never else "")
     if never:
         raise Failed(f"vacuous: no process was ended at {never}")
@@ -324,7 +324,7 @@ def disk(run, index):
         for number in range(run.each):
             world.put(15)
             world.revise(3)
-            bytes_free = rng.randrange(0, 60) * 4096
+            bytes_free = rng.randrange(0, 150) * 4096
             room.fill(bytes_free)
             if number % 5 == 4:
                 serve_on_full_disk(run, world, room)
@@ -386,7 +386,7 @@ class Filled:
 
     def check(self):
         script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone()[0])"
-        return self.room.run("python3", "-c", script, f"{self.room.folder}/calls.db").strip()
+        return self.room.run(sys.executable, "-c", script, f"{self.room.folder}/calls.db").strip()
 
 
 class Limited:
@@ -572,8 +572,9 @@ def ambiguous(run, index):
             way = {"method": "POST"} if upload else {"path": BATCHES}
             kinds = ["drop_after_commit", "drop_before_commit", "truncate_body", "slow_commit"]
             kinds += ["status_after_commit"] if upload else ["unavailable_after_commit", "bad_gateway_after_commit", "server_error_after_commit"]
-            chance = 0.1 if upload else 0.4
-            world.sim.fault(*({"kind": kind, "probability": chance, "count": 3, "delay_ms": 300, **way} for kind in kinds))
+            # Each costs a pause that doubles: a few at a time.
+            world.sim.fault(*({"kind": kind, "probability": 0.1 if upload else 0.6, "count": 4 if upload else 1, "delay_ms": 300, **way}
+                              for kind in rng.sample(kinds, 3)))
             world.sync().wait()
             world.sim.calm()
         world.finish()
@@ -627,9 +628,10 @@ def partial(run, index):
             world.sync().wait()
             # Before a person's `retry`: what the ledger says of each is what the org holds.
             held = {task["CallObject"] for task in world.sim.door("state?object=Task")["Task"]}
-            for name, state in world.read("SELECT source_id, state FROM delivery JOIN call USING (call_key) WHERE delivered_revision <= 1"):
-                if (state == "delivered") != (name in held) and state in ("delivered", "dead"):
-                    raise Failed(f"{name} is {state} in the ledger, and {'' if name in held else 'not '}in the org\n  {world.why(name)[:1500]}")
+            for name, state in world.read("SELECT source_id, state FROM delivery JOIN call USING (call_key) "
+                                          "WHERE state = 'delivered' OR (state = 'dead' AND remote_id IS NULL)"):
+                if (state == "delivered") != (name in held):
+                    raise Failed(f"{name} is {state} in the ledger, and {'' if name in held else 'not '}in the org\n  {shortened(world.why(name))}")
         rows = world.read("SELECT outcome, count(*) FROM attempt GROUP BY outcome")
         for outcome, count in rows:
             run.count(f"rows {outcome}", count)

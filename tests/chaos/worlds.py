@@ -1,7 +1,7 @@
 """Worlds: invented calls as files, a simulated system, a ledger, and the program between them.
 
 A world knows each of its calls, its person and what the mapping makes of its newest revision; `oracle.py` compares."""
-import datetime, gzip, json, os, pathlib, shutil, sqlite3, tempfile
+import datetime, gzip, inspect, json, os, pathlib, shutil, sqlite3, sys, tempfile
 
 from program import Failed, Process, Simulator, environment, fetch, until
 
@@ -10,6 +10,28 @@ CARD, NUMBER, TOKEN = "4000 0012 3456 7899", "978-65-4329", "canary-token-7f3a91
 CASES = ["contracts", "proposals", "order forms", "renewals", "price lists", "statements of work"]
 PAINS = ["slow approvals", "lost versions", "no overview", "manual copies", "late signatures"]
 UTC = datetime.timezone.utc
+
+
+def rows(path, query, values):
+    if not pathlib.Path(path).exists():
+        return []
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+    try:
+        return connection.execute(query, values).fetchall()
+    except sqlite3.OperationalError as error:
+        # A ledger whose maker was killed before it had a schema.
+        if "no such table" in str(error):
+            return []
+        raise
+    finally:
+        connection.close()
+
+
+READ = f"""
+import json, pathlib, sqlite3, sys
+{inspect.getsource(rows)}
+print(json.dumps(rows(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))))
+"""
 
 
 class Call:
@@ -54,7 +76,7 @@ class World:
     def start(self, *arguments, proof="", env=None):
         """Starts the program; `proof` is what the places and protections are told."""
         self.processes += 1
-        told = " ".join(part for part in (proof, f"trace={self.folder}/trace", *self.run.off) if part)
+        told = " ".join(part for part in (proof, *self.run.off) if part)
         values = {"TRUNKLINE_PROOF": told, "TRUNKLINE_LOG": "trunkline=debug", **self.secrets(), **(env or {})}
         command = [self.run.binary, *arguments, "--config", self.config, "--store", self.ledger]
         if self.room:
@@ -63,23 +85,15 @@ class World:
 
     def read(self, query, *values):
         """Rows of the ledger, past the program."""
-        path = self.ledger
         if self.room:
-            path = self.folder / "copy.db"
-            path.write_bytes(b"")
-            self.room.run("cp", self.ledger, path)
-        if not path.exists():
-            return []
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
-        try:
-            return connection.execute(query, values).fetchall()
-        except sqlite3.OperationalError as error:
-            # A ledger whose maker was killed before it had a schema.
-            if "no such table" in str(error):
-                return []
-            raise
-        finally:
-            connection.close()
+            words = [str(self.ledger), query, json.dumps(values)]
+            return json.loads(self.room.run(sys.executable, "-c", READ, *words))
+        return rows(self.ledger, query, values)
+
+    def dead(self):
+        """Dead letters wait for a person."""
+        rows = self.read("SELECT count(*) FROM delivery WHERE state = 'dead' AND destination = ?", self.destination)
+        return rows[0][0] if rows else 0
 
     def trace(self):
         path = self.folder / "trace"
@@ -210,7 +224,7 @@ class Org(World):
         for attempt in range(6):
             process = self.sync(arguments=["--json"])
             code = process.wait()
-            if code == 0 and process.json()["delivery"]["waiting"] == 0:
+            if code == 0 and process.json()["delivery"]["waiting"] == 0 and not self.dead():
                 return
             if code not in (0, 1, 3):
                 raise Failed(f"a sync after the faults ends with {code}:\n{process.words()[-1500:]}")
@@ -275,9 +289,9 @@ class Desk(World):
         for attempt in range(6):
             process = self.sync(arguments=["--json"])
             code = process.wait()
-            if code == 0:
+            if code == 0 and not self.dead():
                 return
-            if code not in (1, 3):
+            if code not in (0, 1, 3):
                 raise Failed(f"an upload after the faults ends with {code}:\n{process.words()[-1500:]}")
             if attempt >= 1:
                 self.run.count("runs of `retry`")
