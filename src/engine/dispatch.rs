@@ -252,7 +252,8 @@ impl<'a> Dispatcher<'a> {
         if at_ms <= now_ms {
             return !self.engine.stop.is_asked();
         }
-        if at_ms > later(self.progress_at_ms.max(0), self.limits.patience) {
+        // A clock that was set back has progress in its future, and would wait for it as long as it was set.
+        if at_ms > later(self.progress_at_ms.clamp(0, now_ms.max(0)), self.limits.patience) {
             return false;
         }
         let wait = Duration::from_millis((at_ms - now_ms).unsigned_abs());

@@ -344,7 +344,8 @@ impl Serving {
 
     fn until(&self, at_ms: Option<i64>) -> Duration {
         let ms = at_ms.map_or(0, |at_ms| at_ms - self.engine.clock.now_ms());
-        Duration::from_millis(u64::try_from(ms).unwrap_or_default())
+        // Nobody is waited for longer: it would be a clock that was set back since.
+        Duration::from_millis(u64::try_from(ms).unwrap_or_default()).min(backoff::ASKED_LONGEST)
     }
 
     /// Tells a person once of what has changed.
