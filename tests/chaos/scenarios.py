@@ -47,7 +47,10 @@ def kills(run, index):
             world.age(run.size // 40)
             before = done(world)
             some = [world.sync() for _ in range(processes)]
-            time.sleep(usual * rng.random() * 1.3)
+            if rng.random() < 0.4:
+                time.sleep(usual * rng.random())
+            else:
+                await_writes(world, before[1] + rng.randrange(1, max(2, run.size // 2)), some)
             for process in some:
                 run.count("killed" if not process.is_over() else "ended before the kill")
                 process.kill()
@@ -60,6 +63,12 @@ def kills(run, index):
         fresh(world)
 
 
+def await_writes(world, many, processes):
+    """Until so many writes have reached the system, or all has ended."""
+    while done(world)[1] < many and not all(process.is_over() for process in processes):
+        time.sleep(0.001)
+
+
 def done(world):
     """Requests and writes that the system has met."""
     counters = world.sim.counters()
@@ -70,7 +79,7 @@ def done(world):
 
 
 def kills_holds(run):
-    run.needs("killed", run.total // 2, "killed in the middle of writes", run.total // 8, "killed before any request", run.total // 20)
+    run.needs("killed", run.total // 2, "killed in the middle of writes", run.total // 5, "killed before any request", run.total // 20)
 
 
 # R1: kills at every named place -------------------------------------------------------------------------------------
