@@ -11,16 +11,16 @@ use super::progress::Spinner;
 use super::upload_answer::{self, Payloads};
 use super::{Context, Exit, Failure, Output, reading, sync};
 use crate::config::{CALL_DATA_API, Settings};
-use crate::engine::{DispatchLimits, Route, UploadRun};
+use crate::destinations::{Destination, Unasked};
+use crate::engine::{Route, UploadRun};
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, SOURCE_MISSING, STORE_UNUSABLE};
 use crate::sources::ObjectSource;
 use crate::sources::conversations::{self, Conversations, PairingReport};
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Place, Scope};
 
 /// The name of the value in payloads, and of its variable.
 const CALLER_PHONE: (&str, &str) = ("default_caller_phone", "CRM_DEFAULT_CALLER_PHONE");
-/// A dry run needs an answer of the API only to tell what it would ask.
-const DRY_RUN_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["session", "dir"])))]
@@ -79,7 +79,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         stand_in(&mut settings, &name, phone)?;
     }
     let source = Arc::new(source(&arguments, &settings)?);
-    let route = route(context, &settings, &name)?;
+    let route = Route { scope: Some(scope(&arguments, &source)), ..route(context, &settings, &name)? };
     context.stop_on_signals();
     source.probe().await?;
     let report = prepare(&source, output).await?;
@@ -95,6 +95,18 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let uploaded = run.run(today(context, &settings), None).await?;
     drop(run);
     upload_answer::tell(context, &name, &uploaded, &report, output)
+}
+
+/// Of everything that is due, what this upload is about.
+fn scope(arguments: &Arguments, source: &Conversations) -> Scope {
+    let address = source.address();
+    let place = match arguments.dir {
+        Some(_) => {
+            Place::Folder { address: format!("{}/", address.trim_end_matches('/')), subfolders: arguments.subfolders }
+        }
+        None => Place::File(address.to_owned()),
+    };
+    Scope { source: source.name().to_owned(), place }
 }
 
 /// Everything that the flags say of the directory, checked as far as it can be before anything is read.
@@ -232,7 +244,8 @@ fn upload_run(
     UploadRun { engine: context.engine(store, sync::progress(output)), reading, route }
 }
 
-/// Works on a copy of the ledger, so that nothing of it stays behind.
+/// Works on a copy of the ledger, so that nothing of it stays behind. Payloads need no answer of the API: where it cannot be
+/// asked, that is told.
 async fn dry_run(
     context: &Context,
     settings: &Settings,
@@ -248,15 +261,15 @@ async fn dry_run(
         SqliteStore::copy(&settings.store_path, &copy)?;
     }
     let store = context.open_store(&copy)?;
-    let limits = DispatchLimits { patience: DRY_RUN_PATIENCE, ..route.limits };
-    let route = Route { limits, ..route };
-    let name = route.destination.name().to_owned();
+    let destination = Arc::new(Unasked::new(route.destination));
+    let name = destination.name().to_owned();
+    let route = Route { destination: Arc::clone(&destination) as Arc<dyn Destination>, ..route };
     let run = upload_run(context, settings, source, route, store, output);
     let payloads = Payloads::new(&name, output);
     let uploaded = run.run(today(context, settings), Some(&payloads)).await?;
     drop(run);
     let shown = payloads.finish()?;
-    upload_answer::tell_dry_run(&shown, &uploaded.summary, output);
+    upload_answer::tell_dry_run(&shown, &uploaded.summary, &name, destination.why(), output);
     // Held to here: the copy is gone with it.
     drop(folder);
     Ok(sync::exit(&upload_answer::without_waiting(uploaded.summary)))

@@ -4,18 +4,17 @@
 //! progress was made for as long as the patience lasts. Whatever is left stays due.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Date;
 
 use super::outcome::later;
-use super::{DeliverySummary, Engine, Event, Evidence, backoff};
+use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::proof::{self, Step};
 use crate::redact::RedactedCall;
-use crate::store::{Parts, StoreError, StoredProblem, Tally};
+use crate::store::{Parts, Scope, StoreError, StoredProblem};
 
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -71,16 +70,16 @@ pub trait Preview: Send + Sync {
     fn refused(&self, call: &RedactedCall, problem: &Problem);
 }
 
-/// Delivers everything that is due at `destination`. With a `preview`, nothing is written and the store must be a copy.
+/// Delivers what is due of the calls of `route` at its destination. With a `preview`, nothing is written and the store must be
+/// a copy.
 /// Without `evidence` the source is not looked at before a record is changed.
 pub async fn dispatch(
     engine: &Engine,
-    destination: &Arc<dyn Destination>,
-    limits: DispatchLimits,
+    route: &Route,
     preview: Option<&dyn Preview>,
     evidence: Option<Evidence<'_>>,
 ) -> Result<DeliverySummary, StoreError> {
-    let mut dispatcher = Dispatcher { preview, evidence, ..Dispatcher::new(engine, destination.as_ref(), limits) };
+    let mut dispatcher = Dispatcher { preview, evidence, ..Dispatcher::new(engine, route) };
     engine.store.reclaim(engine.clock.now_ms()).await?;
     let damaged = dispatcher.count_damaged().await?;
     let due: u64 = dispatcher.count_due().await?;
@@ -114,6 +113,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) engine: &'a Engine,
     pub(super) destination: &'a dyn Destination,
     pub(super) limits: DispatchLimits,
+    scope: Option<&'a Scope>,
     pub(super) preview: Option<&'a dyn Preview>,
     pub(super) evidence: Option<Evidence<'a>>,
     pub(super) readiness: Readiness,
@@ -130,11 +130,13 @@ pub(super) struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    fn new(engine: &'a Engine, destination: &'a dyn Destination, limits: DispatchLimits) -> Dispatcher<'a> {
+    fn new(engine: &'a Engine, route: &'a Route) -> Dispatcher<'a> {
+        let limits = route.limits;
         Dispatcher {
             engine,
-            destination,
+            destination: route.destination.as_ref(),
             limits,
+            scope: route.scope.as_ref(),
             preview: None,
             evidence: None,
             readiness: Readiness { doubles: Doubles::Unseen { resend: false }, key_advice: None, warnings: Vec::new() },
@@ -148,18 +150,15 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
+    /// Everything that is not settled and in nobody's hands; what a process that is gone had was taken back before.
     async fn count_due(&self) -> Result<u64, StoreError> {
-        self.tallied(|row| ["due", "held", "unknown"].contains(&row.state.as_str())).await
+        self.engine.store.count(self.destination.name(), "due", None, self.scope).await
     }
 
     /// Dead letters because their call does not read back from the ledger.
     async fn count_damaged(&self) -> Result<u64, StoreError> {
-        self.tallied(|row| row.state == "dead" && row.code.as_deref() == Some(problem::STORE_UNUSABLE.0)).await
-    }
-
-    async fn tallied(&self, counts: impl Fn(&Tally) -> bool) -> Result<u64, StoreError> {
-        let tally = self.engine.store.tally(self.destination.name()).await?;
-        Ok(tally.iter().filter(|row| counts(row)).map(|row| row.count).sum())
+        let damaged = Some(problem::STORE_UNUSABLE.0);
+        self.engine.store.count(self.destination.name(), "dead", damaged, self.scope).await
     }
 
     /// Gets the destination ready; false if it cannot be used now.
@@ -207,7 +206,8 @@ impl<'a> Dispatcher<'a> {
             let now_ms = self.engine.clock.now_ms();
             let lease_until_ms = later(now_ms, self.limits.lease);
             let name = self.destination.name();
-            let claimed = self.engine.store.claim(name, self.limits.window, parts, now_ms, lease_until_ms).await?;
+            let (store, window) = (&self.engine.store, self.limits.window);
+            let claimed = store.claim(name, self.scope, window, parts, now_ms, lease_until_ms).await?;
             if !claimed.is_empty() {
                 let before_ms = self.progress_at_ms;
                 self.window(claimed).await?;
@@ -221,7 +221,7 @@ impl<'a> Dispatcher<'a> {
             if self.engine.store.reclaim(now_ms).await? > 0 {
                 continue;
             }
-            match self.engine.store.next_due(name).await? {
+            match self.engine.store.next_due(name, self.scope).await? {
                 Some(at_ms) if self.preview.is_none() => {
                     if !self.wait_or_give_up(at_ms).await {
                         break;

@@ -18,8 +18,8 @@ use super::outcome::later;
 use super::schedule::{Schedule, recent_days};
 use super::sync::rearm_skipped;
 use super::{
-    DispatchLimits, Engine, Event, Evidence, IntakeSummary, Progress, Reading, Route, RunSummary, backoff, dispatch,
-    intake, unexpected,
+    DispatchLimits, Engine, Event, Evidence, IntakeSummary, Progress, Quarantined, Reading, Route, RunSummary, backoff,
+    dispatch, intake, unexpected,
 };
 use crate::destinations::Outcome;
 use crate::problem::Problem;
@@ -166,20 +166,29 @@ impl Serving {
 
     /// The loop of one source.
     async fn watch(&self, index: usize) -> Result<(), StoreError> {
+        // Once at the start: what was in the way may have been mended while nobody served.
+        let mut quarantined = Quarantined::ReadAgain;
         loop {
             let days = match self.readings[index].source.has_days() {
                 true => recent_days(self.now(), &self.pace.zone),
-                false => vec![self.now().to_zoned(self.pace.zone.clone()).date()],
+                false => self.today(),
             };
-            self.read(index, &days).await?;
+            let summary = self.read(index, &days, quarantined).await?;
+            if summary.stopped.is_none() {
+                quarantined = Quarantined::LeftAlone;
+            }
             if !self.rest(self.pace.poll).await {
                 return Ok(());
             }
         }
     }
 
+    fn today(&self) -> Vec<Date> {
+        vec![self.now().to_zoned(self.pace.zone.clone()).date()]
+    }
+
     /// Reads what is new of `days`; calls ring the bells as they are committed.
-    async fn read(&self, index: usize, days: &[Date]) -> Result<IntakeSummary, StoreError> {
+    async fn read(&self, index: usize, days: &[Date], quarantined: Quarantined) -> Result<IntakeSummary, StoreError> {
         let reading = &self.readings[index];
         let began_ms = self.engine.clock.now_ms();
         proof::reached("poll", Step::Before);
@@ -190,7 +199,7 @@ impl Serving {
             reading.source.refresh().await
         };
         let summary = match asked.await {
-            Ok(()) => intake(&engine, reading, days).await?,
+            Ok(()) => intake(&engine, reading, days, quarantined).await?,
             Err(problem) => IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() },
         };
         proof::reached("poll", Step::After);
@@ -226,7 +235,7 @@ impl Serving {
                 }
                 Condition::Usable | Condition::Unknown => {
                     failures = 0;
-                    let next = engine.store.next_due(name).await?;
+                    let next = engine.store.next_due(name, None).await?;
                     let wait = next.map_or(IDLE, |at_ms| self.until(Some(at_ms)).min(IDLE));
                     (if round.settled { wait } else { wait.max(PAUSE) }, true)
                 }
@@ -246,7 +255,7 @@ impl Serving {
         // What the last poll has seen is known as it is.
         let since_ms = self.engine.clock.now_ms() - self.pace.poll.as_millis() as i64;
         let evidence = Evidence { readings: &self.readings, since_ms };
-        let mut delivery = dispatch(engine, &route.destination, route.limits, None, Some(evidence)).await?;
+        let mut delivery = dispatch(engine, route, None, Some(evidence)).await?;
         self.board.delivered(index, &delivery);
         let settled = delivery.settled();
         let mut round = Round { settled: settled > 0, cool_until_ms: delivery.cool_until_ms };
@@ -325,9 +334,11 @@ impl Serving {
         let run_id = self.engine.store.begin_run(&schedule.label(), self.engine.clock.now_ms()).await?;
         let mut summary = IntakeSummary::default();
         for (index, reading) in self.readings.iter().enumerate() {
-            // Without folders by day every poll has seen all of it.
             if reading.source.has_days() {
-                summary.add(self.read(index, &days.list()).await?);
+                summary.add(self.read(index, &days.list(), Quarantined::ReadAgain).await?);
+            } else {
+                // Every poll has seen all of it, but for what stands in quarantine.
+                self.read(index, &self.today(), Quarantined::ReadAgain).await?;
             }
         }
         if self.engine.stop.is_asked() || summary.stopped.is_some() {

@@ -6,11 +6,12 @@ use futures_util::future::join_all;
 use jiff::civil::Date;
 
 use super::{
-    Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Reading, RunSummary, dispatch, intake,
+    Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Quarantined, Reading, RunSummary, dispatch,
+    intake,
 };
 use crate::destinations::Destination;
 use crate::problem;
-use crate::store::{Rearm, StoreError};
+use crate::store::{Rearm, Scope, StoreError};
 
 /// The days of a run, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +26,12 @@ impl Days {
     }
 }
 
-/// A destination and how much goes to it at once.
+/// A destination, how much goes to it at once, and of which calls.
 pub struct Route {
     pub destination: Arc<dyn Destination>,
     pub limits: DispatchLimits,
+    /// Only the calls of this place; `None`: all that are due.
+    pub scope: Option<Scope>,
 }
 
 /// Delivers what is due at each of `routes`, all at the same time: one that fails or is slow holds no other up.
@@ -39,7 +42,7 @@ pub async fn deliver(
     evidence: Option<Evidence<'_>>,
 ) -> Result<Vec<Delivered>, StoreError> {
     let each = routes.iter().map(|route| async move {
-        let delivery = dispatch(engine, &route.destination, route.limits, preview, evidence).await?;
+        let delivery = dispatch(engine, route, preview, evidence).await?;
         let (destination, requests) = (route.destination.name().to_owned(), route.destination.usage().requests);
         Ok(Delivered { destination, requests, delivery })
     });
@@ -80,7 +83,7 @@ impl SyncRun {
         if let Err(problem) = self.reading.source.probe().await {
             return Ok(IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() });
         }
-        let mut summary = intake(&self.engine, &self.reading, &days.list()).await?;
+        let mut summary = intake(&self.engine, &self.reading, &days.list(), Quarantined::ReadAgain).await?;
         if summary.files == 0 && summary.stopped.is_none() && !self.engine.stop.is_asked() {
             // An empty day is nothing odd; a source without any day is a wrong address.
             let source = &self.reading.source;

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{Engine, Evidence, Preview, Reading, Route, RunSummary, deliver, intake};
+use super::{Engine, Evidence, Preview, Quarantined, Reading, Route, RunSummary, deliver, intake};
 use crate::problem::Problem;
 use crate::proof::{self, Step};
 use crate::sources::RawRef;
@@ -24,6 +24,7 @@ pub const FAILURES_NAMED_MAX: usize = 1000;
 pub struct UploadRun {
     pub engine: Engine,
     pub reading: Reading,
+    /// With the directory as its scope: nobody waits for what is due of another one.
     pub route: Route,
 }
 
@@ -66,13 +67,13 @@ pub struct Uploaded {
 }
 
 impl UploadRun {
-    /// Reads the source, which tells the same files for every day, and delivers everything that is due at the
-    /// destination, earlier leftovers included. `day` stands with the files in the ledger.
+    /// Reads the source, which tells the same files for every day, and delivers what is due of the calls of the route,
+    /// earlier leftovers included. `day` stands with the files in the ledger.
     pub async fn run(&self, day: Date, preview: Option<&dyn Preview>) -> Result<Uploaded, StoreError> {
         let engine = &self.engine;
         let started_ms = engine.clock.now_ms();
         let run_id = engine.store.begin_run("upload", started_ms).await?;
-        let mut read = intake(engine, &self.reading, &[day]).await?;
+        let mut read = intake(engine, &self.reading, &[day], Quarantined::ReadAgain).await?;
         let mut delivered = Vec::new();
         if !engine.stop.is_asked() && read.stopped.is_none() {
             read.stopped = self.enlist(day).await?;

@@ -45,6 +45,15 @@ impl IntakeCall {
     }
 }
 
+/// How a file stands in the ledger in the version that was listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Not at all, in another version, or taken out of the quarantine by a person.
+    Never,
+    Converted,
+    Quarantined,
+}
+
 /// What intake made of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntakeResult {
@@ -53,6 +62,22 @@ pub enum IntakeResult {
     /// The same content again, or older evidence that adds nothing.
     NothingNew,
     Quarantined,
+}
+
+/// The calls of one place: those that a file there was converted to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The configured name of the source.
+    pub source: String,
+    pub place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The address of one file.
+    File(String),
+    /// The address of a folder, with a slash at its end.
+    Folder { address: String, subfolders: bool },
 }
 
 /// How much of a call a claim brings.
