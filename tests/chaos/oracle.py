@@ -3,7 +3,7 @@ administrator's door and into the ledger by SQLite, and believes nothing that th
 import collections, json
 
 from program import Failed
-from worlds import CARD, NUMBER, TOKEN, Org
+from worlds import CARD, NUMBER, TOKEN, Org, figure
 
 
 def judge(world):
@@ -14,6 +14,16 @@ def judge(world):
     world.run.count("calls judged", len(world.calls))
     if faults:
         raise Failed(account(world, faults))
+
+
+def figures(world, process):
+    """Honest books (I8): what /metrics tells is what the ledger holds, and nobody is named in it."""
+    held = collections.Counter(state for (state,) in world.read("SELECT state FROM delivery WHERE destination = ?", world.destination))
+    told = figure(process.url, f'trunkline_deliveries{{destination="{world.destination}"')
+    told = {name.split('state="')[1].split('"')[0]: int(number) for name, number in told.items()}
+    if {state: number for state, number in told.items() if number} != held:
+        raise Failed(f"I8: /metrics tells {told}, the ledger {dict(held)}")
+    world.run.count("times /metrics was compared")
 
 
 def fresh(world):

@@ -2,7 +2,7 @@
 draws from the seed and that number, so that one world can be repeated alone."""
 import collections, os, pathlib, resource, shutil, signal, sqlite3, sys, time
 
-from oracle import fresh, judge, shortened
+from oracle import figures, fresh, judge, shortened
 from program import Background, Failed, Process, Room, until
 from proxy import KINDS, Proxy
 from worlds import Desk, Org, figure
@@ -375,6 +375,7 @@ def serve_on_full_disk(run, world, room):
             raise Failed(f"30 s after there was room, not all is delivered:\n{process.words()[-1500:]}")
         time.sleep(0.05)
     run.most("seconds until serve had delivered after there was room", round(time.monotonic() - began, 1))
+    figures(world, process)
     process.send(signal.SIGTERM)
     process.wait()
 
@@ -559,6 +560,7 @@ def storms(run, index):
             raise Failed(f"{dead} dead letters of a storm")
         if serving and after != "864000":
             until("what waited is delivered", lambda: standing(world) == len(world.calls), 75, 0.1)
+            figures(world, process)
         if serving:
             process.send(signal.SIGTERM)
             process.wait()
