@@ -47,3 +47,16 @@ fn a_clock_that_is_set_while_it_runs_loses_and_doubles_nothing() {
 fn each_protection_that_is_taken_away_is_noticed() {
     holds(&["bite", "--seed", "1"]);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_log_on_a_full_disk_ends_no_run() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has one");
+    let mut command = crate::support::binary::bare();
+    command.current_dir(folder.path()).args(["sync", "--source", "file:///", "--from", "2026-11-20"]).stderr(full);
+    command.env("TRUNKLINE_LOG", "trunkline=debug").env("SF_LOGIN_URL", "http://127.0.0.1:9");
+    let output = command.env("SF_CLIENT_ID", "a").env("SF_CLIENT_SECRET", "b").output().expect("the program starts");
+    // As without a log: the address has no folder by day. A panic would be 101.
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stdout));
+}
