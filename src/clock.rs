@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::proof;
 
 /// A clock and the only way to wait.
 #[async_trait]
@@ -26,7 +28,8 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        now.checked_add(SignedDuration::from_millis(proof::clock_offset_ms())).unwrap_or(now)
     }
 
     async fn sleep(&self, duration: Duration) {

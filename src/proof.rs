@@ -7,7 +7,13 @@
 #[cfg(feature = "proof")]
 mod armed;
 #[cfg(feature = "proof")]
-pub use armed::{Entered, Hooks, VARIABLE, arm, enter, is_off, reached, runs_in_place, vfs, yields};
+mod places;
+#[cfg(feature = "proof")]
+pub use armed::{
+    Entered, Hooks, VARIABLE, arm, clock_offset_ms, enter, is_off, lease, reached, runs_in_place, vfs, yields,
+};
+#[cfg(feature = "proof")]
+pub use places::{PLACES, Place};
 
 /// A protection that a test can switch off, to show that it notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,6 +92,18 @@ mod idle {
     pub const fn vfs() -> Option<&'static str> {
         None
     }
+
+    /// How long a claim lasts in place of its usual time.
+    #[inline(always)]
+    pub const fn lease() -> Option<std::time::Duration> {
+        None
+    }
+
+    /// How far the machine's clock is off, in milliseconds.
+    #[inline(always)]
+    pub const fn clock_offset_ms() -> i64 {
+        0
+    }
 }
 #[cfg(not(feature = "proof"))]
-pub use idle::{is_off, reached, runs_in_place, vfs, yields};
+pub use idle::{clock_offset_ms, is_off, lease, reached, runs_in_place, vfs, yields};

@@ -16,6 +16,7 @@ use super::{Context, Exit, Failure, Output};
 use crate::config::Settings;
 use crate::engine::{Pace, Reading, Route, Serving};
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
+use crate::proof::{self, Step};
 use crate::server::Server;
 use crate::sources::ObjectSource;
 use crate::sources::conversations::Conversations;
@@ -82,6 +83,7 @@ async fn end(
         ended = &mut loops => Some(ended),
         () = context.stop.asked() => None,
     };
+    proof::reached("drain", Step::Before);
     let drained = async {
         if ended.is_some() {
             return ended;
@@ -92,6 +94,7 @@ async fn end(
         }
     };
     let ((), ended) = join(server.close(), drained).await;
+    proof::reached("drain", Step::After);
     if ended.is_none() {
         loops.abort();
     }

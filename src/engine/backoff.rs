@@ -8,7 +8,7 @@ const FIRST_MS: u64 = 500;
 /// Between later ones at most.
 const LONGEST_MS: u64 = 60_000;
 /// A remote may ask for longer; more than this is taken as this.
-const ASKED_LONGEST: Duration = Duration::from_secs(3600);
+pub const ASKED_LONGEST: Duration = Duration::from_secs(3600);
 
 /// The wait after `failures` failed tries (1 = the first failed), with `chance` in 0..1 as jitter of +-20 %. What the
 /// remote `asked` for is never undercut.

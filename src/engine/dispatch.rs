@@ -12,6 +12,7 @@ use super::outcome::later;
 use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
+use crate::proof::{self, Step};
 use crate::redact::RedactedCall;
 use crate::store::{Parts, Scope, StoreError, StoredProblem};
 
@@ -37,11 +38,12 @@ pub struct DispatchLimits {
 
 impl Default for DispatchLimits {
     fn default() -> DispatchLimits {
+        let lease = proof::lease().unwrap_or(Duration::from_secs(600));
         DispatchLimits {
             window: 1000,
             lanes: 5,
-            lease: Duration::from_secs(600),
-            write: Duration::from_secs(300),
+            lease,
+            write: lease / 2,
             settle: super::outcome::SETTLE_DEFAULT,
             patience: Duration::from_secs(180),
             attempts_max: 25,
@@ -162,7 +164,10 @@ impl<'a> Dispatcher<'a> {
     /// Gets the destination ready; false if it cannot be used now.
     async fn prepare(&mut self) -> Result<bool, StoreError> {
         loop {
-            match self.destination.prepare().await {
+            proof::reached("prepare", Step::Before);
+            let prepared = self.destination.prepare().await;
+            proof::reached("prepare", Step::After);
+            match prepared {
                 Ok(readiness) => {
                     let advice = readiness.key_advice.iter().map(|advice| format!("{}; {}", advice.what, advice.help));
                     for warning in advice.chain(readiness.warnings.iter().cloned()) {
@@ -247,7 +252,8 @@ impl<'a> Dispatcher<'a> {
         if at_ms <= now_ms {
             return !self.engine.stop.is_asked();
         }
-        if at_ms > later(self.progress_at_ms.max(0), self.limits.patience) {
+        // A clock that was set back has progress in its future, and would wait for it as long as it was set.
+        if at_ms > later(self.progress_at_ms.clamp(0, now_ms.max(0)), self.limits.patience) {
             return false;
         }
         let wait = Duration::from_millis((at_ms - now_ms).unsigned_abs());

@@ -14,6 +14,7 @@ use super::summary::QUARANTINE_NAMED_MAX;
 use super::workers::{Lost, Workers};
 use super::{Engine, Event, IntakeSummary};
 use crate::problem::{self, Problem};
+use crate::proof::{self, Step};
 use crate::redact::redact;
 use crate::sources::{FetchError, ObjectSource, RawRef};
 use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, RawFilter, Seen, StoreError};
@@ -67,8 +68,10 @@ pub async fn intake(
 ) -> Result<IntakeSummary, StoreError> {
     let mut reader = Reader { quarantined, ..Reader::new(engine, reading)? };
     for day in days {
+        proof::reached("list", Step::Before);
         let mut listing = reading.source.list(*day).chunks(LISTED_CHUNK);
         while let Some(chunk) = listing.next().await {
+            proof::reached("list", Step::After);
             if engine.stop.is_asked() || reader.summary.stopped.is_some() {
                 return Ok(reader.summary);
             }
@@ -291,7 +294,10 @@ async fn read_one(
     day: Option<Date>,
     inflated_bytes_max: usize,
 ) -> Result<Taken, StoreError> {
-    let fate = match source.fetch(&raw).await {
+    proof::reached("read file", Step::Before);
+    let fetched = source.fetch(&raw).await;
+    proof::reached("read file", Step::After);
+    let fate = match fetched {
         Ok(bytes) => convert(workers, source, &raw, bytes, inflated_bytes_max).await?,
         Err(FetchError::File(problem)) => IntakeFate::Quarantine(problem),
         Err(FetchError::Source(problem)) => return Ok(Taken::SourceFailed(problem)),
@@ -315,12 +321,14 @@ async fn convert(
     let (source, raw) = (Arc::clone(source), raw.clone());
     let url = raw.url.clone();
     let work = move || {
+        proof::reached("convert", Step::Before);
         let converted = match source.convert(&raw, bytes, inflated_bytes_max) {
             Ok(converted) => converted,
             Err(problem) => return Ok(IntakeFate::Quarantine(problem)),
         };
         let (raw_digest, notes) = (converted.digest, converted.notes);
         let call = IntakeCall::of(redact(converted.call), raw_digest, notes)?;
+        proof::reached("convert", Step::After);
         Ok(IntakeFate::Call(Box::new(call)))
     };
     match workers.run(work).await {

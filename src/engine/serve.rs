@@ -23,6 +23,7 @@ use super::{
 };
 use crate::destinations::Outcome;
 use crate::problem::Problem;
+use crate::proof::{self, Step};
 use crate::store::StoreError;
 
 /// How long a round of deliveries may wait by itself: longer waits are the loop's, which hears the bell meanwhile.
@@ -190,6 +191,7 @@ impl Serving {
     async fn read(&self, index: usize, days: &[Date], quarantined: Quarantined) -> Result<IntakeSummary, StoreError> {
         let reading = &self.readings[index];
         let began_ms = self.engine.clock.now_ms();
+        proof::reached("poll", Step::Before);
         let ringing = Ringing { bells: Arc::clone(&self.bells) };
         let engine = Engine { progress: Arc::new(ringing), ..self.engine.clone() };
         let asked = async {
@@ -200,6 +202,7 @@ impl Serving {
             Ok(()) => intake(&engine, reading, days, quarantined).await?,
             Err(problem) => IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() },
         };
+        proof::reached("poll", Step::After);
         let before = self.board.read(index, &summary, began_ms);
         let now = summary.stopped.clone().map_or(Condition::Usable, Condition::Failing);
         let name = format!("source {}", reading.source.name());
@@ -352,7 +355,8 @@ impl Serving {
 
     fn until(&self, at_ms: Option<i64>) -> Duration {
         let ms = at_ms.map_or(0, |at_ms| at_ms - self.engine.clock.now_ms());
-        Duration::from_millis(u64::try_from(ms).unwrap_or_default())
+        // Nobody is waited for longer: it would be a clock that was set back since.
+        Duration::from_millis(u64::try_from(ms).unwrap_or_default()).min(backoff::ASKED_LONGEST)
     }
 
     /// Tells a person once of what has changed.

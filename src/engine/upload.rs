@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{Engine, Evidence, Preview, Quarantined, Reading, Route, RunSummary, deliver, intake};
 use crate::problem::Problem;
+use crate::proof::{self, Step};
 use crate::sources::RawRef;
 use crate::store::{Standing, StoreError};
 
@@ -84,8 +85,10 @@ impl UploadRun {
         for one in &mut delivered {
             read.add(std::mem::take(&mut one.delivery.reread));
         }
+        proof::reached("count", Step::Before);
         let mut count = Count::default();
         let stopped = self.each_chunk(day, &mut |files, standings| count.add(files, standings)).await?;
+        proof::reached("count", Step::After);
         read.stopped = read.stopped.take().or(stopped);
         let ended_ms = engine.clock.now_ms();
         let summary = RunSummary::of(read, delivered, ended_ms - started_ms, engine.stop.is_asked());

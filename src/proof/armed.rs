@@ -2,16 +2,22 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
-use super::{Protection, Step};
+use super::{PLACES, Protection, Step};
 
 /// The variable that arms a process, such as `crash=settle/within:3 off=fsync`: words separated by blanks.
 ///
 /// - `crash=PLACE/STEP:N` ends the process, without any tidying, when it reaches that place for the N-th time (from 1);
+/// - `stop=PLACE/STEP:N` stops it there as SIGSTOP does, until somebody lets it go on;
 /// - `off=PROTECTION` switches a protection off;
-/// - `trace=FILE` appends each place, as it is first reached, to a file.
+/// - `trace=FILE` appends each place, as it is first reached, to a file;
+/// - `places=FILE` writes all places there are to a file;
+/// - `lease=MS` is how long a claim lasts;
+/// - `clock=FILE` names a file with the milliseconds that the machine's clock is off; it is read each time.
 pub const VARIABLE: &str = "TRUNKLINE_PROOF";
 
 /// What a simulation puts behind the places, on its own thread.
@@ -50,8 +56,11 @@ fn hooks() -> Option<Rc<dyn Hooks>> {
 #[derive(Debug, Default)]
 struct Plan {
     crash: Option<(String, u64)>,
+    stop: Option<(String, u64)>,
     off: BTreeSet<Protection>,
-    trace: Option<std::path::PathBuf>,
+    trace: Option<PathBuf>,
+    lease: Option<Duration>,
+    clock: Option<PathBuf>,
     seen: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -63,20 +72,44 @@ pub fn arm(environment: &BTreeMap<String, String>) -> Result<(), String> {
     let mut plan = Plan::default();
     for word in words.split_whitespace() {
         match word.split_once('=') {
-            Some(("crash", place)) => {
-                let (place, times) = place.rsplit_once(':').ok_or_else(|| format!("`{word}` has no `:N`"))?;
-                let times = times.parse().map_err(|_| format!("`{word}` has no number behind `:`"))?;
-                plan.crash = Some((place.to_owned(), times));
-            }
+            Some(("crash", place)) => plan.crash = Some(moment(place)?),
+            Some(("stop", place)) => plan.stop = Some(moment(place)?),
             Some(("off", name)) => {
                 let found = Protection::ALL.iter().find(|(_, known)| *known == name);
                 plan.off.insert(found.ok_or_else(|| format!("`{name}` is no protection"))?.0);
             }
             Some(("trace", path)) => plan.trace = Some(path.into()),
+            Some(("places", path)) => list(path.as_ref()).map_err(|error| format!("{path}: {error}"))?,
+            Some(("lease", ms)) => {
+                plan.lease = Some(Duration::from_millis(ms.parse().map_err(|_| format!("`{ms}` is no number"))?));
+            }
+            Some(("clock", path)) => plan.clock = Some(path.into()),
             _ => return Err(format!("`{word}` is unknown")),
         }
     }
     PLAN.set(plan).map_err(|_| "armed twice".to_owned())
+}
+
+/// `PLACE/STEP:N`, of a place that there is. Blanks in its name are written as `-`.
+fn moment(text: &str) -> Result<(String, u64), String> {
+    let (place, times) = text.rsplit_once(':').ok_or_else(|| format!("`{text}` has no `:N`"))?;
+    let times = times.parse().map_err(|_| format!("`{text}` has no number behind `:`"))?;
+    match all().any(|known| known == place) {
+        true => Ok((place.to_owned(), times)),
+        false => Err(format!("`{place}` is no place")),
+    }
+}
+
+fn all() -> impl Iterator<Item = String> {
+    PLACES.iter().flat_map(|place| place.steps.iter().map(|step| name(place.name, *step)))
+}
+
+fn name(place: &str, step: Step) -> String {
+    format!("{}/{}", place.replace(' ', "-"), step.name())
+}
+
+fn list(path: &std::path::Path) -> std::io::Result<()> {
+    std::fs::write(path, all().map(|name| name + "\n").collect::<String>())
 }
 
 /// A named place was reached.
@@ -91,7 +124,7 @@ pub fn reached(place: &'static str, step: Step) {
 
 impl Plan {
     fn reached(&self, place: &'static str, step: Step) {
-        let name = format!("{place}/{}", step.name());
+        let name = name(place, step);
         let times = {
             let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let times = seen.entry(name.clone()).or_default();
@@ -102,8 +135,15 @@ impl Plan {
             // A trace that cannot be written would let a place count as never reached.
             std::process::abort();
         }
-        if self.crash.as_ref().is_some_and(|(place, at)| *place == name && *at == times) {
+        let is_it = |moment: &Option<(String, u64)>| moment.as_ref() == Some(&(name.clone(), times));
+        if is_it(&self.crash) {
             std::process::abort();
+        }
+        #[cfg(unix)]
+        if is_it(&self.stop) {
+            // SAFETY: raise sends a signal to this process and touches no memory.
+            let sent = unsafe { libc::raise(libc::SIGSTOP) };
+            assert_eq!(sent, 0, "a process can stop itself");
         }
     }
 }
@@ -134,4 +174,16 @@ pub fn yields() -> u32 {
 /// The file system that SQLite shall use in place of its own.
 pub fn vfs() -> Option<&'static str> {
     hooks().and_then(|hooks| hooks.vfs())
+}
+
+/// How long a claim lasts in place of its usual time.
+pub fn lease() -> Option<Duration> {
+    PLAN.get().and_then(|plan| plan.lease)
+}
+
+/// How far the machine's clock is off, in milliseconds.
+pub fn clock_offset_ms() -> i64 {
+    let file = PLAN.get().and_then(|plan| plan.clock.as_ref());
+    let text = file.and_then(|path| std::fs::read_to_string(path).ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or_default()
 }

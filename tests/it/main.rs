@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "tests print their seeds and read the clock")]
 
+#[cfg(feature = "proof")]
+mod chaos;
 mod cli;
 mod crash;
 mod docs;

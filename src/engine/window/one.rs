@@ -9,6 +9,7 @@ use crate::engine::dispatch::{Dispatcher, Sketch};
 use crate::engine::outcome::{Sent, later};
 use crate::model::Digest;
 use crate::problem::{self, Problem};
+use crate::proof::{self, Protection};
 use crate::store::{Attempt, Change, Claimed, IntentFate, Matching, PriorIntent, Settlement, StoredProblem};
 
 /// What is known of the record of one delivery.
@@ -136,7 +137,8 @@ impl Dispatcher<'_> {
         }
         let doubles = creates && self.readiness.doubles != Doubles::Refused;
         let overtakes = !creates && intent.digest != sent.digest;
-        if self.may_still_land(intent, looked_at_ms) && (doubles || overtakes) {
+        let waits = !proof::is_off(Protection::LookUp) && self.may_still_land(intent, looked_at_ms);
+        if waits && (doubles || overtakes) {
             return Err(Box::new(again(claimed, later(intent.at_ms, self.limits.settle), None)));
         }
         if doubles {

@@ -9,6 +9,7 @@ use crate::engine::dispatch::{DispatchLimits, Dispatcher, unexpected};
 use crate::engine::outcome::{decide, later};
 use crate::model::Digest;
 use crate::problem::{self, Problem};
+use crate::proof::{self, Step};
 use crate::redact::RedactedCall;
 use crate::store::{Change, Claimed, IntentFate, Settlement, StoreError, StoredProblem};
 
@@ -16,7 +17,9 @@ impl Dispatcher<'_> {
     /// Finds everybody's person; settles those without one. `None` if the destination could not be asked.
     pub(super) async fn match_people(&mut self, claimed: Vec<Claimed>) -> Result<Option<Vec<Matched>>, StoreError> {
         let ask: Vec<&RedactedCall> = claimed.iter().filter(|one| !keeps_person(one)).map(|one| &one.call).collect();
+        proof::reached("match", Step::Before);
         let answers = if ask.is_empty() { Ok(Vec::new()) } else { self.destination.match_people(&ask).await };
+        proof::reached("match", Step::After);
         let answers = match answers {
             Ok(answers) => answers,
             Err(outcome) => {
@@ -103,7 +106,9 @@ impl Dispatcher<'_> {
         let outcome = match self.destination.match_people(&[&one.call]).await {
             Ok(answers) => match answers.into_iter().next() {
                 Some(Match { verdict: Verdict::NoMatch, rule, candidates, candidates_total }) => {
+                    proof::reached("make person", Step::Before);
                     let made = people.create_person(&one.call).await;
+                    proof::reached("make person", Step::After);
                     made.map(|person| {
                         self.summary.people_created += 1;
                         self.progressed();

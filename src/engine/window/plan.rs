@@ -15,6 +15,7 @@ use crate::engine::dispatch::{Adoptable, Dispatcher};
 use crate::engine::evidence::Look;
 use crate::engine::outcome::later;
 use crate::model::CallKey;
+use crate::proof::{self, Protection, Step};
 use crate::redact::RedactedCall;
 use crate::store::{Change, Claimed, Intent, IntentFate, StoreError, StoredProblem};
 
@@ -34,7 +35,10 @@ impl Dispatcher<'_> {
         let (mut planned, mut done) = (Vec::with_capacity(matched.len()), Vec::new());
         for one in matched {
             let found = existing.get(&one.claimed.call.call().key);
-            match self.destination.map(&one.claimed.call, &one.person) {
+            proof::reached("map", Step::Before);
+            let mapped = self.destination.map(&one.claimed.call, &one.person);
+            proof::reached("map", Step::After);
+            match mapped {
                 Ok(mapped) => match self.plan_one(one, found, mapped, looked_at_ms) {
                     Ok(plan) => planned.push(*plan),
                     Err(settlement) => done.push(*settlement),
@@ -60,7 +64,9 @@ impl Dispatcher<'_> {
         if keys.is_empty() {
             return Ok(planned);
         }
+        proof::reached("look again", Step::Before);
         let looks = self.look_again(&keys).await?;
+        proof::reached("look again", Step::After);
         let now_ms = self.engine.clock.now_ms();
         let (mut current, mut back) = (Vec::with_capacity(planned.len()), Vec::new());
         for plan in planned {
@@ -83,6 +89,7 @@ impl Dispatcher<'_> {
         let mut found = HashMap::new();
         let asks = |claimed: &&Claimed| match (self.readiness.doubles, &claimed.remote_id) {
             (Doubles::Unseen { .. }, _) => false,
+            (Doubles::LookedUp { .. }, None) if proof::is_off(Protection::LookUp) => false,
             (Doubles::Refused, None) => self.preview.is_some(),
             (Doubles::LookedUp { first }, None) => first || claimed.intent.is_some(),
             (_, Some(_)) => is_found(claimed),
@@ -90,7 +97,9 @@ impl Dispatcher<'_> {
         let ask: Vec<&RedactedCall> =
             matched.iter().map(|one| &one.claimed).filter(asks).map(|claimed| &claimed.call).collect();
         if !ask.is_empty() {
+            proof::reached("look up", Step::Before);
             found = self.destination.look_up(&ask).await?;
+            proof::reached("look up", Step::After);
         }
         let open = matched.iter().map(|one| &one.claimed).filter(|claimed| claimed.remote_id.is_none());
         let open: Vec<&RedactedCall> =
@@ -114,7 +123,9 @@ impl Dispatcher<'_> {
         }
         if !ask.is_empty() {
             let dates: Vec<Date> = ask.iter().copied().collect();
+            proof::reached("adopt", Step::Before);
             self.adoptable.records.extend(self.destination.adoptable(&dates).await?);
+            proof::reached("adopt", Step::After);
             self.adoptable.dates.extend(ask);
         }
         Ok(())

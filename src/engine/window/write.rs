@@ -13,6 +13,7 @@ use crate::engine::dispatch::Dispatcher;
 use crate::engine::lanes::{Load, pack};
 use crate::engine::outcome::{Decision, Follow, Sent, decide, later};
 use crate::problem::{ROW_DUPLICATE, ROW_TRIGGER};
+use crate::proof::{self, Step};
 use crate::store::{Attempt, Change, Claimed, IntentFate, Settlement, StoreError, StoredProblem};
 
 impl Dispatcher<'_> {
@@ -57,7 +58,9 @@ impl Dispatcher<'_> {
                 continue;
             }
             let writes: Vec<Write> = rows.iter().map(|plan| plan.write.clone()).collect();
+            proof::reached("send", Step::Before);
             let outcomes = self.destination.write(&writes).await;
+            proof::reached("send", Step::After);
             let now_ms = self.engine.clock.now_ms();
             let mut settlements = Vec::with_capacity(rows.len());
             for (plan, outcome) in rows.iter().zip(outcomes) {

@@ -21,6 +21,7 @@ use super::scan::{Keeping, Prepared};
 use crate::model::Digest;
 use crate::offload::blocking;
 use crate::problem::{self, Problem};
+use crate::proof::{self, Step};
 use crate::sources::{Converted, FetchError, ObjectSource, RawRef};
 
 /// How many files one step of a listing looks at.
@@ -87,7 +88,10 @@ impl Inner {
 
     fn scan(&self, keeping: Keeping<'_>) -> Result<Prepared, Problem> {
         let given = self.only.as_ref().and_then(|(_, lead)| lead.as_ref());
-        Prepared::scan(&self.settings, &self.folder, &self.names()?, given, keeping)
+        proof::reached("pair", Step::Before);
+        let prepared = Prepared::scan(&self.settings, &self.folder, &self.names()?, given, keeping);
+        proof::reached("pair", Step::After);
+        prepared
     }
 
     fn look_at_all(&self, keeping: Keeping<'_>) -> Result<PairingReport, Problem> {

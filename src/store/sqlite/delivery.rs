@@ -11,6 +11,7 @@ use super::{SqliteStore, owners, scope, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::offload::attempt;
 use crate::problem::{OUTCOME_UNKNOWN, STORE_UNUSABLE};
+use crate::proof::{self, Protection};
 use crate::store::{
     Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, PriorIntent, Rearm, Scope, Settlement, StoreError,
     StoredProblem, decode_call,
@@ -121,12 +122,16 @@ impl DeliveryStore for SqliteStore {
         self.write("intend", move |connection| {
             // With an older send of other content still unknown, nobody can tell which of the two stands there: a digest
             // that no content has.
-            let mut statement = connection.prepare_cached(
+            let mine = match proof::is_off(Protection::Fencing) {
+                true => ANYBODYS.to_owned(),
+                false => format!("{MINE} AND lease_until > ?4"),
+            };
+            let mut statement = connection.prepare_cached(&format!(
                 "UPDATE delivery SET intent_at = ?4, intent_revision = ?5, intent_settled = 0, intent_digest =
                      CASE WHEN intent_at IS NOT NULL AND intent_digest IS NOT ?6 THEN zeroblob(32) ELSE ?6 END,
                    person_object = ?7, person_id = ?8, matched_by = ?9, match_json = ?10, record_json = ?11, updated_at = ?4
-                 WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased' AND lease_until > ?4",
-            )?;
+                 {mine}",
+            ))?;
             let mut held = Vec::with_capacity(intents.len());
             for intent in &intents {
                 let changed = statement.execute(params![
@@ -144,6 +149,8 @@ impl DeliveryStore for SqliteStore {
                 ])?;
                 if changed == 1 {
                     held.push(intent.delivery_id);
+                } else {
+                    tracing::warn!(delivery = intent.delivery_id, "the lease was lost; it is not sent by this process");
                 }
             }
             Ok(held)
@@ -361,6 +368,8 @@ pub(super) fn waits_for_a_person() -> String {
 }
 
 const MINE: &str = "WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased'";
+/// In the place of [`MINE`] where a test takes fencing away.
+const ANYBODYS: &str = "WHERE id = ?1";
 
 fn settle_one(connection: &Connection, me: &str, settlement: &Settlement, now_ms: i64) -> Result<usize, StoreError> {
     let lease = [Value::from(settlement.delivery_id), Value::from(me.to_owned()), Value::from(settlement.fence)];
@@ -473,7 +482,8 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
             (sql, values)
         }
     };
-    let sql = format!("UPDATE delivery SET owner = NULL, lease_until = NULL, updated_at = ?4, {set} {MINE}");
+    let mine = if proof::is_off(Protection::Fencing) { ANYBODYS } else { MINE };
+    let sql = format!("UPDATE delivery SET owner = NULL, lease_until = NULL, updated_at = ?4, {set} {mine}");
     let mut statement = connection.prepare_cached(&sql)?;
     let all = lease.iter().cloned().chain([Value::from(now_ms)]).chain(values);
     Ok(statement.execute(params_from_iter(all))?)

@@ -25,7 +25,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 use crate::offload::attempt;
-use crate::proof::{self, Protection};
+use crate::proof::{self, Protection, Step};
 use owners::Owner;
 use reader::Reading;
 use writer::Writer;
@@ -69,15 +69,19 @@ impl SqliteStore {
     /// must be new each time.
     pub fn open(path: &Path, owner_id: &str, now_ms: i64) -> Result<SqliteStore, StoreError> {
         gate(rusqlite::version(), rusqlite::version_number())?;
+        proof::reached("open ledger", Step::Before);
         make_private(path)?;
         // Locks are files beside the ledger: two names of one ledger must lead to the same ones.
         let path = &canonical(path)?;
         let mut connection = connect_to_write(path).map_err(|error| at(path, error))?;
         schema::migrate(&mut connection).map_err(|error| at(path, error))?;
+        proof::reached("open ledger", Step::Within);
         let owner = Owner::register(path, owner_id)?;
         connection
             .execute("INSERT INTO owner (id, started_at) VALUES (?1, ?2)", (owner_id, now_ms))
             .map_err(StoreError::from)?;
+        forget_the_future(&connection, now_ms).map_err(StoreError::from)?;
+        proof::reached("open ledger", Step::After);
         let writer = Writer::start(connection)?;
         Ok(SqliteStore::new(path, Reading::BesideWriter, Some(Writing { writer, owner })))
     }
@@ -154,6 +158,17 @@ fn connect_to_write(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
     connection.pragma_update(None, "cache_size", -CACHE_KB)?;
     Ok(connection)
+}
+
+/// What stands later than now was noted by a clock that was ahead. Nothing was sent later than now, and no pause is as
+/// long: without this, a call could wait for the year of a clock that was once wrong.
+fn forget_the_future(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
+    const PAUSE_LONGEST_MS: i64 = 2 * 3600 * 1000;
+    connection.execute("UPDATE delivery SET intent_at = ?1 WHERE state = 'due' AND intent_at > ?1", [now_ms])?;
+    let late_ms = now_ms.saturating_add(PAUSE_LONGEST_MS);
+    connection.execute("UPDATE delivery SET next_at = ?1 WHERE state = 'due' AND next_at > ?2", [now_ms, late_ms])?;
+    connection.execute("UPDATE person_claim SET at = ?1 WHERE at > ?1", [now_ms])?;
+    Ok(())
 }
 
 /// A connection that waits for others; the seam where a simulation puts a disk of its own.
@@ -249,6 +264,39 @@ mod tests {
         let names: Vec<_> =
             std::fs::read_dir(folder.path())?.map(|entry| entry.map(|e| e.file_name())).collect::<Result<_, _>>()?;
         assert_eq!(names, ["calls.db"]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_a_clock_noted_that_was_ahead_is_not_waited_for() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("calls.db");
+        const YEAR_MS: i64 = 365 * 86_400_000;
+        let store = SqliteStore::open(&path, "a1", YEAR_MS)?;
+        store
+            .write("a test", |connection| {
+                connection.execute_batch(
+                    "INSERT INTO call (call_key, source, source_id, revision, digest, evidence_at, evidence_raw,
+                       evidence_url, first_seen, changed_at) VALUES ('k', 's', 'i', 1, x'', 0, x'', '', 0, 0);
+                     INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, next_at, intent_at,
+                       intent_digest, updated_at) VALUES ('k', 'd', 'due', 0, 1, 31536001000, 31536000000, x'', 0),
+                       ('k', 'e', 'due', 0, 1, 61000, 1000, x'', 0);
+                     INSERT INTO person_claim VALUES ('d', x'', '', 31536000000);",
+                )?;
+                Ok(())
+            })
+            .await?;
+        drop(store);
+        let store = SqliteStore::open(&path, "b2", 2000)?;
+        let times = store
+            .read(|connection| {
+                let claim: i64 = connection.query_row("SELECT at FROM person_claim", (), |row| row.get(0))?;
+                let mut rows = connection.prepare("SELECT next_at, intent_at FROM delivery ORDER BY id")?;
+                let rows = rows.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok((claim, rows.collect::<Result<Vec<(i64, i64)>, _>>()?))
+            })
+            .await?;
+        assert_eq!(times, (2000, vec![(2000, 2000), (61_000, 1000)]));
         Ok(())
     }
 

@@ -141,12 +141,15 @@ fn stopped() -> StoreError {
 impl Drop for Writer {
     fn drop(&mut self) {
         let Hands::Thread { jobs, thread } = &mut self.hands else { return };
+        proof::reached("close ledger", Step::Before);
         *jobs = None;
         if let Some(thread) = thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the store's writer panicked");
         }
+        // The writer's connection was the last: the log is in the main file, and the lock file still there.
+        proof::reached("close ledger", Step::After);
     }
 }
 
