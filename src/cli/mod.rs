@@ -175,8 +175,13 @@ impl From<StoreError> for Failure {
                 "run it as the user that owns the ledger; check that its folder is writable, on a local disk with space \
                  left, and not used by another program",
             ),
-            StoreError::Damaged { .. } => {
-                (problem::STORE_UNUSABLE, "stop using this file, keep a copy, and restore the last good backup")
+            StoreError::Damaged { .. } => (
+                problem::STORE_UNUSABLE,
+                "stop what runs, keep a copy of the file, and see what `trunkline verify` finds; then restore the last good backup",
+            ),
+            StoreError::DamagedCall { key, .. } => {
+                let help = format!("`trunkline retry {key}` reads its file again; check the disk, and the rest with `trunkline verify`");
+                return Failure::impossible(Problem::new(problem::CALL_DAMAGED, error.to_string(), help));
             }
             StoreError::Newer { .. } => (problem::STORE_NEWER, "use the newer Trunkline, or another --store"),
             StoreError::UnsafeSqlite(_) => (problem::STORE_SQLITE, "build with the bundled SQLite"),

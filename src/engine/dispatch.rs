@@ -3,7 +3,7 @@
 //! Invariant: the loop ends: when nothing is due, when the destination is held, when a stop is asked for, or when no
 //! progress was made for as long as the patience lasts. Whatever is left stays due.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,9 +93,11 @@ pub async fn dispatch(
         dispatcher.summary.waiting = dispatcher.count_due().await?;
     }
     // The store itself settles what it cannot read back, so that no outcome tells of it.
-    let damaged = dispatcher.count_damaged().await?.saturating_sub(damaged);
-    if damaged > 0 {
-        *dispatcher.summary.dead.entry(problem::STORE_UNUSABLE.0.to_owned()).or_default() += damaged;
+    for (code, count) in dispatcher.count_damaged().await? {
+        let met = count.saturating_sub(damaged.get(&code).copied().unwrap_or_default());
+        if met > 0 {
+            *dispatcher.summary.dead.entry(code).or_default() += met;
+        }
     }
     Ok(dispatcher.summary)
 }
@@ -147,17 +149,17 @@ impl<'a> Dispatcher<'a> {
     }
 
     async fn count_due(&self) -> Result<u64, StoreError> {
-        self.tallied(|row| ["due", "held", "unknown"].contains(&row.state.as_str())).await
-    }
-
-    /// Dead letters because their call does not read back from the ledger.
-    async fn count_damaged(&self) -> Result<u64, StoreError> {
-        self.tallied(|row| row.state == "dead" && row.code.as_deref() == Some(problem::STORE_UNUSABLE.0)).await
-    }
-
-    async fn tallied(&self, counts: impl Fn(&Tally) -> bool) -> Result<u64, StoreError> {
         let tally = self.engine.store.tally(self.destination.name()).await?;
-        Ok(tally.iter().filter(|row| counts(row)).map(|row| row.count).sum())
+        let is_due = |row: &&Tally| ["due", "held", "unknown"].contains(&row.state.as_str());
+        Ok(tally.iter().filter(is_due).map(|row| row.count).sum())
+    }
+
+    /// Dead letters because what the ledger holds of them does not read back, by code.
+    async fn count_damaged(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let codes = [problem::CALL_DAMAGED.0, problem::DELIVERY_DAMAGED.0];
+        let tally = self.engine.store.tally(self.destination.name()).await?.into_iter();
+        let dead = tally.filter(|row| row.state == "dead").filter_map(|row| Some((row.code?, row.count)));
+        Ok(dead.filter(|(code, _)| codes.contains(&code.as_str())).collect())
     }
 
     /// Gets the destination ready; false if it cannot be used now.

@@ -19,7 +19,7 @@ use super::schedule::{Schedule, recent_days};
 use super::sync::rearm_skipped;
 use super::{
     DispatchLimits, Engine, Event, Evidence, IntakeSummary, Progress, Reading, Route, RunSummary, backoff, dispatch,
-    intake, unexpected,
+    intake, mend, unexpected,
 };
 use crate::destinations::Outcome;
 use crate::problem::Problem;
@@ -323,6 +323,9 @@ impl Serving {
             // Without folders by day every poll has seen all of it.
             if reading.source.has_days() {
                 summary.add(self.read(index, &days.list()).await?);
+            }
+            if summary.stopped.is_none() && !self.engine.stop.is_asked() {
+                summary.add(mend(&self.engine, reading).await?);
             }
         }
         if self.engine.stop.is_asked() || summary.stopped.is_some() {

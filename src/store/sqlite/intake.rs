@@ -11,9 +11,13 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
 use super::SqliteStore;
-use super::merge::{Body, Merged, encode_origins, merge};
-use crate::model::{Origin, Origins, RawRef};
-use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem};
+use super::body as stored;
+use super::merge::{Body, Known, Merged, encode_origins, merge};
+use crate::model::{CallKey, Origin, Origins, RawRef};
+use crate::store::checksum::{Sums, Whose};
+use crate::store::{
+    IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem, UnseenFile,
+};
 
 #[async_trait]
 impl IntakeStore for SqliteStore {
@@ -22,13 +26,14 @@ impl IntakeStore for SqliteStore {
         let asked: Vec<(String, String)> = raws.iter().map(|raw| (raw.url.clone(), raw.version.clone())).collect();
         self.read(move |connection| {
             let mut statement =
-                connection.prepare_cached("SELECT version, state FROM raw WHERE source = ?1 AND url = ?2")?;
+                connection.prepare_cached("SELECT version, state, reread FROM raw WHERE source = ?1 AND url = ?2")?;
             asked
                 .iter()
                 .map(|(url, version)| {
-                    let row: Option<(String, String)> =
-                        statement.query_row((&source, url), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                    Ok(row.is_some_and(|(found, state)| found == *version && state == "converted"))
+                    let row: Option<(String, String, bool)> = statement
+                        .query_row((&source, url), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                        .optional()?;
+                    Ok(row.is_some_and(|(found, state, again)| found == *version && state == "converted" && !again))
                 })
                 .collect()
         })
@@ -50,6 +55,16 @@ impl IntakeStore for SqliteStore {
         })
         .await
     }
+
+    async fn examine(&self, keys: &[CallKey]) -> Result<usize, StoreError> {
+        let keys = keys.to_vec();
+        self.write(move |connection| stored::examine(connection, &keys)).await
+    }
+
+    async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError> {
+        let source = source.to_owned();
+        self.read(move |connection| stored::to_reread(connection, &source)).await
+    }
 }
 
 struct Context<'a> {
@@ -58,16 +73,6 @@ struct Context<'a> {
     destinations: &'a [String],
     zone: &'a TimeZone,
     now_ms: i64,
-}
-
-/// What the ledger holds of a call before new evidence.
-struct Known {
-    revision: u32,
-    digest: Vec<u8>,
-    /// The newest file.
-    newest: Origin,
-    /// As stored: where the values are from that are not from there.
-    older: Option<String>,
 }
 
 impl Context<'_> {
@@ -126,17 +131,31 @@ impl Context<'_> {
             return Ok(IntakeResult::NewCall);
         };
         let origin = Origin::new(item.raw.modified_at.as_millisecond(), new.raw_digest, &item.raw.url);
-        if known.digest == new.encoded.digest.0 && known.newest.at_ms >= origin.at_ms && known.older.is_none() {
+        let is_suspect = stored::is_suspect(self.connection, key)?;
+        let is_known = known.digest == new.encoded.digest.0 && known.newest.at_ms >= origin.at_ms;
+        if is_known && known.older.is_none() && !is_suspect {
             return Ok(IntakeResult::NothingNew);
         }
-        let Merged { started_at, day, body, origins } =
-            merge(self.connection, new, known.newest, known.older.as_deref(), origin, self.zone)?;
+        let is_newest = origin.replaces(&known.newest) || origin.url == known.newest.url;
+        let Merged { is_alone, started_at, day, body, origins } =
+            merge(self.connection, new, &known, origin, self.zone)?;
+        if is_alone {
+            // What the call's other files said is lost with it, until they are read again.
+            stored::reread(self.connection, key)?;
+            if !is_newest {
+                // An older file alone would take back what the newer one said.
+                return Ok(IntakeResult::NothingNew);
+            }
+        }
         let started_at = started_at.map(|at| at.as_millisecond());
         let changed = body.digest.0[..] != known.digest[..];
         let revision = known.revision + u32::from(changed);
         self.update_call(key, revision, started_at, day, &origins, &body)?;
+        if is_alone || is_suspect {
+            stored::mended(self.connection, self.source, &item.raw.url, key)?;
+        }
         if !changed {
-            return Ok(IntakeResult::NothingNew);
+            return Ok(if is_alone { IntakeResult::Mended } else { IntakeResult::NothingNew });
         }
         self.put_revision(key, revision, item)?;
         for destination in self.destinations {
@@ -186,9 +205,10 @@ impl Context<'_> {
         let body = Body::from(&new.encoded);
         self.connection
             .prepare_cached(
-                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail, head_sum, tail_sum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute(body_params(key, &body))?;
+            .execute(body_params(key, 1, &body))?;
         self.put_large_tail(key, &body)?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
@@ -225,9 +245,12 @@ impl Context<'_> {
             ])?;
         self.connection
             .prepare_cached(
-                "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
+                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail, head_sum, tail_sum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (call_key) DO UPDATE SET head_bytes = excluded.head_bytes, tail_bytes = excluded.tail_bytes,
+                   head = excluded.head, tail = excluded.tail, head_sum = excluded.head_sum, tail_sum = excluded.tail_sum",
             )?
-            .execute(body_params(key, body))?;
+            .execute(body_params(key, revision, body))?;
         self.put_large_tail(key, body)
     }
 
@@ -287,8 +310,11 @@ fn is_large(tail: &[u8]) -> bool {
     tail.len() > BOUND_BYTES_MAX
 }
 
-fn body_params<'a>(key: &'a str, body: &'a Body<'_>) -> (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>) {
+type BodyParams<'a> = (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>, Option<u32>, Option<u32>);
+
+fn body_params<'a>(key: &'a str, revision: u32, body: &'a Body<'_>) -> BodyParams<'a> {
     let tail = &body.tail[..];
     let bound = if is_large(tail) { ToSqlOutput::ZeroBlob(tail.len() as u64) } else { ToSqlOutput::from(tail) };
-    (key, body.head_bytes, body.tail_bytes, &body.head, bound)
+    let sums = Sums::of(Whose { key, revision, digest: &body.digest.0 }, &body.head, tail);
+    (key, body.head_bytes, body.tail_bytes, &body.head, bound, sums.head, sums.tail)
 }
