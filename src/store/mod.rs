@@ -6,6 +6,7 @@
 
 mod checksum;
 mod codec;
+mod soundness;
 pub mod sqlite;
 mod tail;
 mod types;
@@ -18,6 +19,7 @@ use crate::model::CallKey;
 use crate::model::RawRef;
 
 pub use codec::{EncodedCall, decode_call, encode_call};
+pub use soundness::{Checked, Conserved, FINDINGS_NAMED_MAX, Finding, Soundness, Step};
 pub use types::*;
 
 /// Why the store could not do what was asked.

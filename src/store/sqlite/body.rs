@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, params};
 use crate::model::CallKey;
 use crate::problem::CALL_DAMAGED;
 use crate::redact::RedactedCall;
-use crate::store::checksum::{Sums, Whose, prove};
+use crate::store::checksum::{Sums, Whose, has_digest, prove};
 use crate::store::{StoreError, UnseenFile, decode_call};
 
 /// A stored call before it is proved and decoded.
@@ -27,12 +27,24 @@ pub(super) struct Body {
 const FIND: &str = "SELECT c.source_id, c.changed_at, c.revision, c.digest, b.head,
     CASE WHEN ?2 OR b.head_sum IS NULL THEN b.tail END, b.head_sum, b.tail_sum
     FROM call c LEFT JOIN call_body b ON b.call_key = c.call_key WHERE c.call_key = ?1";
+/// The same in a ledger from before there were checksums.
+const FIND_OLD: &str = "SELECT c.source_id, c.changed_at, c.revision, c.digest, b.head, b.tail, NULL, NULL
+    FROM call c LEFT JOIN call_body b ON b.call_key = c.call_key WHERE c.call_key = ?1 AND ?2";
 
 impl Body {
     /// The stored call `key`; a [`StoreError::DamagedCall`] if it is not there or cannot be read. Without `is_whole` it
     /// will have no turns and no further fields.
     pub fn find(connection: &Connection, key: &str, is_whole: bool) -> Result<Body, StoreError> {
-        let found = connection.prepare_cached(FIND)?.query_row(params![key, is_whole], |row| {
+        Body::read(connection, FIND, key, is_whole)
+    }
+
+    /// The whole stored call, also in a ledger that `is_old`, from before there were checksums.
+    pub fn find_as(connection: &Connection, key: &str, is_old: bool) -> Result<Body, StoreError> {
+        Body::read(connection, if is_old { FIND_OLD } else { FIND }, key, true)
+    }
+
+    fn read(connection: &Connection, sql: &str, key: &str, is_whole: bool) -> Result<Body, StoreError> {
+        let found = connection.prepare_cached(sql)?.query_row(params![key, is_whole], |row| {
             Ok(Body {
                 key: key.to_owned(),
                 source_id: row.get(0)?,
@@ -48,10 +60,32 @@ impl Body {
         alone(found)?.map_err(|cause| StoreError::DamagedCall { key: key.to_owned(), cause })
     }
 
+    pub fn is_without_checksum(&self) -> bool {
+        self.sums.is_none()
+    }
+
+    fn whose(&self) -> Whose<'_> {
+        Whose { key: &self.key, revision: self.revision, digest: &self.digest }
+    }
+
+    /// Proves it by its checksums, and its content by the call's digest.
+    pub fn prove_content(&self) -> Result<(), StoreError> {
+        prove(self.whose(), self.sums, &self.head, self.tail.as_deref())?;
+        // Where there are no checksums, that was the digest.
+        let tail = self.tail.as_deref().filter(|_| !self.sums.is_none());
+        match tail.map(|tail| has_digest(self.whose(), &self.head, tail)).transpose()? {
+            Some(false) => Err(self.damaged("its content does not fit the digest of the call")),
+            _ => Ok(()),
+        }
+    }
+
+    fn damaged(&self, cause: &str) -> StoreError {
+        StoreError::DamagedCall { key: self.key.clone(), cause: cause.to_owned() }
+    }
+
     /// Proves it and reads it.
     pub fn decode(&self) -> Result<RedactedCall, StoreError> {
-        let whose = Whose { key: &self.key, revision: self.revision, digest: &self.digest };
-        prove(whose, self.sums, &self.head, self.tail.as_deref())?;
+        prove(self.whose(), self.sums, &self.head, self.tail.as_deref())?;
         decode_call(&self.key, &self.head, self.tail.as_deref().filter(|_| self.is_whole))
     }
 }

@@ -6,9 +6,9 @@
 use rusqlite::{Connection, params};
 
 use super::body::{self, Body, alone};
-use crate::redact::RedactedCall;
 use crate::model::{Digest, Revision};
 use crate::problem::{CALL_DAMAGED, DELIVERY_DAMAGED, Problem};
+use crate::redact::RedactedCall;
 use crate::store::checksum::of_target;
 use crate::store::{Claimed, PriorIntent, StoreError};
 
@@ -102,7 +102,9 @@ impl Damage {
         let problem = Problem::new(
             CALL_DAMAGED,
             format!("the ledger's copy of session {id} is damaged: {cause}"),
-            format!("`trunkline retry {id}` reads its file again and delivers it; check the disk, and the rest with `trunkline verify`"),
+            format!(
+                "`trunkline retry {id}` reads its file again and delivers it; check the disk, and the rest with `trunkline verify`"
+            ),
         );
         Damage { delivery_id, key: key.to_owned(), problem }
     }
@@ -145,7 +147,8 @@ struct Row {
 
 impl Row {
     fn of(row: &rusqlite::Row<'_>, delivery_id: i64) -> rusqlite::Result<Row> {
-        let bytes = |at: usize| row.get_ref(at).map(|value| value.as_bytes().ok().and_then(|bytes| bytes.try_into().ok()));
+        let bytes =
+            |at: usize| row.get_ref(at).map(|value| value.as_bytes().ok().and_then(|bytes| bytes.try_into().ok()));
         let matched_by: Option<[u8; 32]> = bytes(10)?;
         // An intent without a readable digest is one of other content.
         let digest = Digest(bytes(16)?.unwrap_or([0; 32]));

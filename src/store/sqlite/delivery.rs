@@ -287,7 +287,12 @@ fn kept_intent(fate: IntentFate) -> &'static str {
     }
 }
 
-fn apply(connection: &Connection, settlement: &Settlement, lease: &[Value; 3], now_ms: i64) -> Result<usize, StoreError> {
+fn apply(
+    connection: &Connection,
+    settlement: &Settlement,
+    lease: &[Value; 3],
+    now_ms: i64,
+) -> Result<usize, StoreError> {
     let Settlement { delivery_id, change, .. } = settlement;
     let text = |text: &str| Value::from(text.to_owned());
     let sum = |texts: &[&str]| Value::from(of_target(*delivery_id, texts));

@@ -156,8 +156,7 @@ pub fn encode_origins(origins: &Origins) -> Result<Option<String>, StoreError> {
 
 fn decode_origins(key: &str, json: Option<&str>) -> Result<BTreeMap<String, Origin>, StoreError> {
     let Some(json) = json else { return Ok(BTreeMap::new()) };
-    let damaged =
-        |error: serde_json::Error| StoreError::DamagedCall { key: key.to_owned(), cause: error.to_string() };
+    let damaged = |error: serde_json::Error| StoreError::DamagedCall { key: key.to_owned(), cause: error.to_string() };
     serde_json::from_str(json).map_err(damaged)
 }
 
@@ -205,8 +204,7 @@ mod tests {
             connection.execute("INSERT INTO call_body VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", row)?;
             let first = Origin::new(1, Digest::of(b"first"), "first");
             let second = Origin::new(2, Digest::of(b"second"), "second");
-            let known =
-                Known { revision: 1, digest: kept.digest.0.to_vec(), newest: first.clone(), older: None };
+            let known = Known { revision: 1, digest: kept.digest.0.to_vec(), newest: first.clone(), older: None };
             let small = merge(&connection, new, &known, second.clone(), &TimeZone::UTC)?;
             assert!(!small.is_alone);
             let large = by_head(&connection, new, &known, &Origins::one(first), &second, &TimeZone::UTC, 0)?;

@@ -16,6 +16,7 @@ mod report;
 mod schema;
 mod shown;
 mod standing;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
