@@ -18,6 +18,9 @@ pub(super) fn is_cut(path: &Path) -> Result<Option<Finding>, StoreError> {
     let file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
     file.take(100).read_to_end(&mut header).map_err(unreadable)?;
+    if header.len() < 100 && !has_log(path) {
+        return Err(StoreError::Unusable(format!("{bytes} bytes are not a database")));
+    }
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return Ok(None);
     }
