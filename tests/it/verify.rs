@@ -9,6 +9,7 @@ use std::path::Path;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rusqlite::Connection;
+use trunkline::engine::thousands;
 use trunkline::sim::sessions::Plan;
 use trunkline::store::sqlite::SqliteStore;
 use trunkline::store::{Soundness, StoreError};
@@ -78,7 +79,7 @@ async fn world_of_updates(count: usize) -> World {
     world.run_sync(&[]).await.exits(0);
     put_all(&world, count, 2);
     world.set(|settings| _ = settings.hidden_fields.insert("Task.CallDurationInSeconds".to_owned()));
-    world.run_sync(&[]).await.exits(1).says(&format!("{count} held"));
+    world.run_sync(&[]).await.exits(1).says(&format!("{} held", thousands(count as u64)));
     world.set(|settings| settings.hidden_fields.clear());
     world
 }
@@ -372,7 +373,11 @@ async fn a_flipped_bit_anywhere_in_the_file_delivers_nothing_that_is_wrong() {
         let mut bytes = fs::read(world.store_path()).expect("a ledger");
         // Header, schema and the first pages more often than their share.
         let end = if round % 4 == 0 { 100 } else { bytes.len() };
-        let place = chance.random_range(0..end * 8);
+        let mut place = chance.random_range(0..end * 8);
+        // Most of a small ledger is empty.
+        while round % 4 != 0 && bytes[place / 8] == 0 {
+            place = chance.random_range(0..end * 8);
+        }
         bytes[place / 8] ^= 1 << (place % 8);
         fs::write(world.store_path(), &bytes).expect("a writable folder");
         let what = format!("seed {seed}, round {round}, byte {} bit {}", place / 8, place % 8);
@@ -389,7 +394,7 @@ async fn a_flipped_bit_anywhere_in_the_file_delivers_nothing_that_is_wrong() {
         is_civil(&world.run(&["verify"]).await, &what);
     }
     println!("{told} of {count} were told by verify; {refused} runs were refused");
-    assert!(told > count / 8, "{told} of {count} flips were told: too few places that matter");
+    assert!(told > count / 4, "{told} of {count} flips were told: too few places that matter");
 }
 
 #[tokio::test(flavor = "multi_thread")]
