@@ -34,9 +34,11 @@ fn main() -> anyhow::Result<()> {
             tracing_subscriber::EnvFilter::try_from_env("TRUNKLINE_LOG").unwrap_or_else(|_| "trunkline=error".into()),
         )
         .init();
-    let environment = std::env::vars_os()
+    let environment: std::collections::BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    #[cfg(feature = "proof")]
+    trunkline::proof::arm(&environment).map_err(anyhow::Error::msg)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().max_blocking_threads(BLOCKING_THREADS_MAX).enable_all().build()?;
     let exit = runtime.block_on(cli::run(cli, environment, &mut Output::standard()));

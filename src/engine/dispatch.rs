@@ -258,6 +258,7 @@ impl<'a> Dispatcher<'a> {
             self.engine.progress.event(Event::Waiting { seconds: wait.as_secs(), reason });
         }
         tokio::select! {
+            biased;
             () = self.engine.clock.sleep(wait) => true,
             () = self.engine.stop.asked() => false,
         }

@@ -157,6 +157,7 @@ impl Serving {
     /// Waits; false if a stop was asked for.
     async fn rest(&self, wait: Duration) -> bool {
         tokio::select! {
+            biased;
             () = self.engine.stop.asked() => false,
             () = self.engine.clock.sleep(wait) => !self.engine.stop.is_asked(),
         }
@@ -228,6 +229,7 @@ impl Serving {
                 }
             };
             tokio::select! {
+            biased;
                 () = self.engine.stop.asked() => return Ok(()),
                 () = self.engine.clock.sleep(wait) => {}
                 () = self.bells[index].notified(), if hears_bell => {}

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use tokio::sync::oneshot;
 
+use crate::{offload, proof};
+
 /// Jobs that may wait for a thread.
 const QUEUE_MAX: usize = 64;
 
@@ -32,7 +34,10 @@ impl Workers {
     pub fn start() -> std::io::Result<Workers> {
         let (jobs, inbox) = mpsc::sync_channel::<Job>(QUEUE_MAX);
         let inbox = Arc::new(Mutex::new(inbox));
-        let count = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let count = match proof::runs_in_place() {
+            true => 0,
+            false => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        };
         for number in 0..count {
             let inbox = Arc::clone(&inbox);
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(&inbox))?;
@@ -46,6 +51,9 @@ impl Workers {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        if proof::runs_in_place() {
+            return offload::attempt(job).await.map_err(|_| Lost::Panicked);
+        }
         let (answer, answered) = oneshot::channel();
         let boxed: Job = Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(job)).map_err(|_| Lost::Panicked);
@@ -55,10 +63,7 @@ impl Workers {
         });
         let jobs = self.jobs.clone();
         if let Err(mpsc::TrySendError::Full(boxed)) = jobs.try_send(boxed) {
-            let sent = tokio::task::spawn_blocking(move || jobs.send(boxed).is_ok()).await;
-            if !sent.unwrap_or(false) {
-                return Err(Lost::Stopped);
-            }
+            offload::blocking(move || jobs.send(boxed)).await.map_err(|_| Lost::Stopped)?;
         }
         answered.await.unwrap_or(Err(Lost::Stopped))
     }

@@ -22,6 +22,8 @@ mod rest_own;
 mod rest_payloads;
 mod s3_night;
 mod serve;
+#[cfg(feature = "proof")]
+mod simulation;
 mod store;
 mod support;
 mod upload;

@@ -19,6 +19,7 @@ use super::naming;
 use super::report::PairingReport;
 use super::scan::Prepared;
 use crate::model::Digest;
+use crate::offload::blocking;
 use crate::problem::{self, Problem};
 use crate::sources::{Converted, FetchError, ObjectSource, RawRef};
 
@@ -228,12 +229,4 @@ fn split(path: &Path) -> Result<(PathBuf, String), Problem> {
         Problem::new(problem::CONFIG_BAD_VALUE, what, "Write the path of one transcript or lead file.")
     })?;
     Ok((root.to_owned(), name.to_owned()))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        // A blocking task is never cancelled, so the only way here is its own panic.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

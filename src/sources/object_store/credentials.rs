@@ -14,6 +14,7 @@ use reqsign_core::{CommandExecute, CommandOutput, Context, Error, FileRead, Http
 
 use super::config::{Environment, Settings};
 use crate::net::Transport;
+use crate::offload::blocking;
 
 /// How long a token service may take; the instance's own answers at once or is not there.
 const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
@@ -47,9 +48,8 @@ struct Files;
 impl FileRead for Files {
     async fn file_read(&self, path: &str) -> Result<Vec<u8>> {
         let path = path.to_owned();
-        tokio::task::spawn_blocking(move || std::fs::read(path))
+        blocking(move || std::fs::read(path))
             .await
-            .map_err(|_| Error::unexpected("reading a credentials file was cancelled"))?
             .map_err(|error| Error::config_invalid("a credentials file cannot be read").with_source(error))
     }
 }
@@ -61,9 +61,8 @@ impl CommandExecute for Commands {
     async fn command_execute<'a>(&'a self, program: &'a str, args: &'a [&'a str]) -> Result<CommandOutput> {
         let mut command = std::process::Command::new(program);
         command.args(args).stdin(std::process::Stdio::null());
-        let output = tokio::task::spawn_blocking(move || command.output())
+        let output = blocking(move || command.output())
             .await
-            .map_err(|_| Error::unexpected("the credential process was cancelled"))?
             .map_err(|error| Error::config_invalid("the credential process cannot be started").with_source(error))?;
         Ok(CommandOutput { status: output.status.code().unwrap_or(-1), stdout: output.stdout, stderr: output.stderr })
     }

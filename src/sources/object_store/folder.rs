@@ -14,6 +14,7 @@ use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
 
 use super::{answers, keys};
+use crate::offload::blocking;
 use crate::problem::{self, Problem};
 use crate::sources::{FetchError, LAYOUT_NAMES_MAX, Layout, RawRef};
 
@@ -269,12 +270,4 @@ fn denied(path: &Path, error: &io::Error) -> Problem {
         format!("{} cannot be read: {error}", path.display()),
         "Give the user that Trunkline runs as the right to read the file.",
     )
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        // A blocking task is never cancelled, so the only way here is its own panic.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

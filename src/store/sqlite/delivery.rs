@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::claim::{self, Leased, Wish};
 use super::{SqliteStore, owners, standing};
 use crate::model::CallKey;
+use crate::offload::attempt;
 use crate::store::checksum::of_target;
 use crate::store::{
     Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, Rearm, Settlement, StoreError, StoredProblem,
@@ -19,7 +20,7 @@ use crate::store::{
 impl DeliveryStore for SqliteStore {
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError> {
         let (path, me) = (self.path().to_owned(), self.owner_id().to_owned());
-        self.write(move |connection| {
+        self.write("reclaim", move |connection| {
             let others: Vec<String> = connection
                 .prepare_cached("SELECT id FROM owner WHERE id <> ?1")?
                 .query_map([&me], |row| row.get(0))?
@@ -53,12 +54,11 @@ impl DeliveryStore for SqliteStore {
         let owner = self.owner_id().to_owned();
         let (destination, whole) = (destination.to_owned(), parts == Parts::Whole);
         let wish = Wish { destination, owner: owner.clone(), count, whole, now_ms, lease_until_ms };
-        let leased = self.write(move |connection| claim::lease(connection, &wish)).await?;
+        let leased = self.write("claim", move |connection| claim::lease(connection, &wish)).await?;
         // Proving, inflating and parsing is work for other threads than the writer's.
         let decode = move || leased.into_iter().map(|one| one.and_then(Leased::decode)).collect::<Vec<_>>();
-        let decoded = tokio::task::spawn_blocking(decode)
-            .await
-            .map_err(|error| StoreError::Unusable(format!("a reader stopped: {error}")))?;
+        let decoded =
+            attempt(decode).await.map_err(|_| StoreError::Unusable("reading the ledger panicked".to_owned()))?;
         let (mut claimed, mut damaged) = (Vec::with_capacity(decoded.len()), Vec::new());
         for one in decoded {
             match one {
@@ -67,7 +67,7 @@ impl DeliveryStore for SqliteStore {
             }
         }
         if !damaged.is_empty() {
-            self.write(move |connection| claim::bury(connection, &owner, &damaged, now_ms)).await?;
+            self.write("bury", move |connection| claim::bury(connection, &owner, &damaged, now_ms)).await?;
         }
         Ok(claimed)
     }
@@ -85,7 +85,7 @@ impl DeliveryStore for SqliteStore {
 
     async fn intend(&self, intents: Vec<Intent>, now_ms: i64) -> Result<Vec<i64>, StoreError> {
         let me = self.owner_id().to_owned();
-        self.write(move |connection| {
+        self.write("intend", move |connection| {
             // With an older send of other content still unknown, nobody can tell which of the two stands there: a digest
             // that no content has.
             let mut statement = connection.prepare_cached(
@@ -122,7 +122,7 @@ impl DeliveryStore for SqliteStore {
 
     async fn settle(&self, settlements: Vec<Settlement>, now_ms: i64) -> Result<usize, StoreError> {
         let me = self.owner_id().to_owned();
-        self.write(move |connection| {
+        self.write("settle", move |connection| {
             let mut settled = 0;
             for settlement in &settlements {
                 settled += settle_one(connection, &me, settlement, now_ms)?;
@@ -134,7 +134,7 @@ impl DeliveryStore for SqliteStore {
 
     async fn hold(&self, destination: &str, problem: &StoredProblem, now_ms: i64) -> Result<(), StoreError> {
         let (destination, problem) = (destination.to_owned(), problem.clone());
-        self.write(move |connection| {
+        self.write("hold", move |connection| {
             connection.execute(
                 "INSERT INTO hold (destination, code, what, help, since) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (destination) DO UPDATE SET
@@ -149,7 +149,7 @@ impl DeliveryStore for SqliteStore {
 
     async fn release_hold(&self, destination: &str) -> Result<(), StoreError> {
         let destination = destination.to_owned();
-        self.write(move |connection| {
+        self.write("release hold", move |connection| {
             connection.prepare_cached("DELETE FROM hold WHERE destination = ?1")?.execute([destination])?;
             Ok(())
         })
@@ -158,12 +158,12 @@ impl DeliveryStore for SqliteStore {
 
     async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError> {
         let (sql, values) = rearm_statement(destination, which, now_ms);
-        self.write(move |connection| Ok(connection.execute(&sql, params_from_iter(values))?)).await
+        self.write("rearm", move |connection| Ok(connection.execute(&sql, params_from_iter(values))?)).await
     }
 
     async fn enlist(&self, destination: &str, keys: &[CallKey], now_ms: i64) -> Result<usize, StoreError> {
         let (destination, keys) = (destination.to_owned(), keys.to_vec());
-        self.write(move |connection| standing::enlist(connection, &destination, &keys, now_ms)).await
+        self.write("enlist", move |connection| standing::enlist(connection, &destination, &keys, now_ms)).await
     }
 
     async fn claim_person(
@@ -174,7 +174,7 @@ impl DeliveryStore for SqliteStore {
         settled_ms: i64,
     ) -> Result<bool, StoreError> {
         let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
-        self.write(move |connection| {
+        self.write("claim person", move |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO person_claim (destination, matched_by, owner, at) VALUES (?1, ?2, ?3, ?4)
@@ -193,7 +193,7 @@ impl DeliveryStore for SqliteStore {
 
     async fn release_person(&self, destination: &str, matched_by: [u8; 32]) -> Result<(), StoreError> {
         let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
-        self.write(move |connection| {
+        self.write("release person", move |connection| {
             connection.execute(
                 "DELETE FROM person_claim WHERE destination = ?1 AND matched_by = ?2 AND owner = ?3",
                 params![destination, matched_by, me],
@@ -205,7 +205,7 @@ impl DeliveryStore for SqliteStore {
 
     async fn abandon_person(&self, destination: &str, matched_by: [u8; 32], now_ms: i64) -> Result<(), StoreError> {
         let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
-        self.write(move |connection| {
+        self.write("abandon person", move |connection| {
             connection.execute(
                 "UPDATE person_claim SET owner = '', at = ?4 WHERE destination = ?1 AND matched_by = ?2 AND owner = ?3",
                 params![destination, matched_by, me, now_ms],
@@ -217,7 +217,7 @@ impl DeliveryStore for SqliteStore {
 
     async fn begin_run(&self, command: &str, now_ms: i64) -> Result<i64, StoreError> {
         let (command, me) = (command.to_owned(), self.owner_id().to_owned());
-        self.write(move |connection| {
+        self.write("begin run", move |connection| {
             connection.execute(
                 "INSERT INTO run (owner, command, started_at) VALUES (?1, ?2, ?3)",
                 params![me, command, now_ms],
@@ -229,7 +229,7 @@ impl DeliveryStore for SqliteStore {
 
     async fn end_run(&self, id: i64, summary: &str, now_ms: i64) -> Result<(), StoreError> {
         let summary = summary.to_owned();
-        self.write(move |connection| {
+        self.write("end run", move |connection| {
             connection
                 .execute("UPDATE run SET ended_at = ?2, summary = ?3 WHERE id = ?1", params![id, now_ms, summary])?;
             Ok(())

@@ -49,7 +49,7 @@ impl IntakeStore for SqliteStore {
         now_ms: i64,
     ) -> Result<Vec<IntakeResult>, StoreError> {
         let (source, destinations, zone) = (source.to_owned(), destinations.to_vec(), zone.clone());
-        self.write(move |connection| {
+        self.write("ingest", move |connection| {
             let context = Context { connection, source: &source, destinations: &destinations, zone: &zone, now_ms };
             items.iter().map(|item| context.take(item)).collect()
         })
@@ -58,7 +58,7 @@ impl IntakeStore for SqliteStore {
 
     async fn examine(&self, keys: &[CallKey]) -> Result<usize, StoreError> {
         let keys = keys.to_vec();
-        self.write(move |connection| stored::examine(connection, &keys)).await
+        self.write("examine", move |connection| stored::examine(connection, &keys)).await
     }
 
     async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError> {

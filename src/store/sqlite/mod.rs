@@ -26,6 +26,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
+use crate::offload::attempt;
+use crate::proof::{self, Protection};
 use owners::Owner;
 use reader::Reading;
 use writer::Writer;
@@ -52,6 +54,8 @@ struct Shared {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
     reading: Reading,
+    /// The file system of a simulation.
+    disk: Option<&'static str>,
     /// What only a store that was opened to write has.
     writing: Option<Writing>,
 }
@@ -81,7 +85,8 @@ impl SqliteStore {
     }
 
     fn new(path: &Path, reading: Reading, writing: Option<Writing>) -> SqliteStore {
-        let shared = Shared { path: path.to_owned(), readers: Mutex::new(Vec::new()), reading, writing };
+        let shared =
+            Shared { path: path.to_owned(), readers: Mutex::new(Vec::new()), reading, disk: proof::vfs(), writing };
         SqliteStore { shared: Arc::new(shared) }
     }
 
@@ -89,20 +94,20 @@ impl SqliteStore {
     pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
         // It only reads. But one that may not write would leave a WAL behind where it was the last to close.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(from, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let connection = connect(from, flags, proof::vfs())?;
         connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
         Ok(())
     }
 
-    /// Runs `job` inside the writer's next transaction and answers after its commit.
-    async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
+    /// Runs `job` inside the writer's next transaction and answers after its commit. `name` is the place's name for
+    /// tests that stop the program there.
+    async fn write<T, F>(&self, name: &'static str, job: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         match &self.shared.writing {
-            Some(writing) => writing.writer.run(job).await,
+            Some(writing) => writing.writer.run(name, job).await,
             None => Err(StoreError::Unusable(format!("{} was opened only to be read", self.path().display()))),
         }
     }
@@ -118,7 +123,7 @@ impl SqliteStore {
             let idle = shared.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
             let connection = match idle {
                 Some(connection) => connection,
-                None => shared.reading.connect(&shared.path)?,
+                None => shared.reading.connect(&shared.path, shared.disk)?,
             };
             let result = job(&connection);
             let mut readers = shared.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -127,9 +132,7 @@ impl SqliteStore {
             }
             result
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| StoreError::Unusable(format!("a reader stopped: {error}")))?
+        attempt(work).await.unwrap_or_else(|_| Err(StoreError::Unusable("a reader panicked".to_owned())))
     }
 
     fn owner_id(&self) -> &str {
@@ -144,15 +147,24 @@ impl SqliteStore {
 
 fn connect_to_write(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let connection = connect(path, flags, proof::vfs())?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "page_size", 8192)?;
     patiently(|| connection.pragma_update(None, "journal_mode", "WAL"))?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", if proof::is_off(Protection::Fsync) { "OFF" } else { "FULL" })?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
     connection.pragma_update(None, "cache_size", -CACHE_KB)?;
+    Ok(connection)
+}
+
+/// A connection that waits for others; the seam where a simulation puts a disk of its own.
+fn connect(path: &Path, flags: OpenFlags, disk: Option<&str>) -> rusqlite::Result<Connection> {
+    let connection = match disk {
+        Some(disk) => Connection::open_with_flags_and_vfs(path, flags, disk)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 
@@ -230,7 +242,7 @@ mod tests {
     async fn a_store_that_is_closed_leaves_one_file() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let store = SqliteStore::open(&folder.path().join("calls.db"), "a1", 0)?;
-        store.write(|connection| Ok(connection.execute("INSERT INTO owner VALUES ('b2', 0)", ())?)).await?;
+        store.write("a test", |connection| Ok(connection.execute("INSERT INTO owner VALUES ('b2', 0)", ())?)).await?;
         let owners: i64 = store
             .read(|connection| Ok(connection.query_row("SELECT count(*) FROM owner", (), |row| row.get(0))?))
             .await?;

@@ -9,7 +9,7 @@ use crate::store::{QuarantineStore, StoreError};
 impl QuarantineStore for SqliteStore {
     async fn dismiss(&self, urls: &[String]) -> Result<usize, StoreError> {
         let urls = urls.to_vec();
-        self.write(move |connection| {
+        self.write("dismiss", move |connection| {
             let mut statement =
                 connection.prepare_cached("UPDATE raw SET state = 'gone' WHERE url = ?1 AND state = 'quarantined'")?;
             let mut dismissed = 0;

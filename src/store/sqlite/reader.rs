@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{BUSY_TIMEOUT, SqliteStore, StoreError, at, canonical, schema};
+use super::{SqliteStore, StoreError, at, canonical, schema};
 
 /// What means something in the path of a SQLite URI.
 const IN_URI: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
@@ -28,18 +28,18 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    pub fn connect(self, path: &Path) -> rusqlite::Result<Connection> {
+    pub fn connect(self, path: &Path, disk: Option<&str>) -> rusqlite::Result<Connection> {
         let connection = match self {
-            Reading::BesideWriter | Reading::Beside => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            Reading::BesideWriter | Reading::Beside => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, disk)?,
             Reading::Alone => {
-                let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+                let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, disk)?;
                 connection.pragma_update(None, "query_only", "ON")?;
                 connection
             }
             Reading::AsItStands => {
                 let uri = percent_encode(path.as_os_str().as_encoded_bytes(), &IN_URI);
                 let uri = PathBuf::from(format!("file:{uri}?immutable=1"));
-                open(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?
+                open(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI, disk)?
             }
         };
         connection.set_prepared_statement_cache_capacity(64);
@@ -47,10 +47,8 @@ impl Reading {
     }
 }
 
-fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(connection)
+fn open(path: &Path, flags: OpenFlags, disk: Option<&str>) -> rusqlite::Result<Connection> {
+    super::connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX, disk)
 }
 
 impl SqliteStore {
@@ -87,7 +85,7 @@ fn how(path: &Path) -> Result<Reading, StoreError> {
 
 /// The schema's step; the first real look into the file.
 fn version(reading: Reading, path: &Path) -> rusqlite::Result<u32> {
-    schema::version(&reading.connect(path)?)
+    schema::version(&reading.connect(path, crate::proof::vfs())?)
 }
 
 /// Whether SQLite could not make its files beside the ledger.

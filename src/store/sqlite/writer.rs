@@ -2,13 +2,16 @@
 //!
 //! Invariant: a job's answer is sent only after the commit that holds its effect; a job that fails is rolled back alone.
 
-use std::sync::mpsc;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::StoreError;
+use crate::offload::{blocking, step_aside};
+use crate::proof::{self, Step};
 
 /// Jobs that may wait; beyond that, senders wait.
 const QUEUE_MAX: usize = 256;
@@ -24,6 +27,7 @@ trait Job: Send {
 }
 
 struct Work<T, F> {
+    name: &'static str,
     job: Option<F>,
     result: Option<Result<T, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
@@ -36,10 +40,12 @@ where
 {
     fn run(&mut self, connection: &Connection) -> bool {
         self.result = self.job.take().map(|job| job(connection));
+        proof::reached(self.name, Step::Within);
         matches!(self.result, Some(Ok(_)))
     }
 
     fn finish(self: Box<Self>, ended: Result<(), StoreError>) {
+        proof::reached(self.name, Step::After);
         let result = match (self.result, ended) {
             (Some(Err(own)), _) => Err(own),
             (_, Err(error)) => Err(error),
@@ -54,36 +60,78 @@ where
 }
 
 pub struct Writer {
-    jobs: Option<mpsc::SyncSender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
+    hands: Hands,
+}
+
+/// Who does the jobs.
+enum Hands {
+    Thread {
+        jobs: Option<mpsc::SyncSender<Box<dyn Job>>>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// In a simulation: whoever asks does all jobs that wait.
+    Askers(Box<Mutex<Waiting>>),
+}
+
+struct Waiting {
+    connection: Connection,
+    jobs: VecDeque<Box<dyn Job>>,
 }
 
 impl Writer {
     pub fn start(connection: Connection) -> Result<Writer, StoreError> {
+        if proof::runs_in_place() {
+            let waiting = Waiting { connection, jobs: VecDeque::new() };
+            return Ok(Writer { hands: Hands::Askers(Box::new(Mutex::new(waiting))) });
+        }
         let (jobs, inbox) = mpsc::sync_channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || work(connection, &inbox))
             .map_err(|error| StoreError::Unusable(format!("the writer cannot start: {error}")))?;
-        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Writer { hands: Hands::Thread { jobs: Some(jobs), thread: Some(thread) } })
     }
 
-    pub async fn run<T, F>(&self, job: F) -> Result<T, StoreError>
+    /// `name` is that of the place, for tests.
+    pub async fn run<T, F>(&self, name: &'static str, job: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        proof::reached(name, Step::Before);
         let (answer, answered) = oneshot::channel();
-        let boxed: Box<dyn Job> = Box::new(Work { job: Some(job), result: None, answer });
-        let Some(jobs) = self.jobs.clone() else {
-            return Err(stopped());
-        };
-        // The queue is short and the writer fast: `send` blocks for at most a few commits, and only under overload.
-        if let Err(mpsc::TrySendError::Full(boxed)) = jobs.try_send(boxed) {
-            tokio::task::spawn_blocking(move || jobs.send(boxed).is_ok()).await.map_err(|_| stopped())?;
+        let boxed: Box<dyn Job> = Box::new(Work { name, job: Some(job), result: None, answer });
+        match &self.hands {
+            Hands::Thread { jobs, .. } => {
+                let Some(jobs) = jobs.clone() else {
+                    return Err(stopped());
+                };
+                // The queue is short and the writer fast: `send` blocks for at most a few commits, and only under overload.
+                if let Err(mpsc::TrySendError::Full(boxed)) = jobs.try_send(boxed) {
+                    blocking(move || jobs.send(boxed)).await.map_err(|_| stopped())?;
+                }
+            }
+            Hands::Askers(waiting) => {
+                lock(waiting).jobs.push_back(boxed);
+                step_aside().await;
+                lock(waiting).work();
+            }
         }
         answered.await.map_err(|_| stopped())?
     }
+}
+
+impl Waiting {
+    fn work(&mut self) {
+        while !self.jobs.is_empty() {
+            let count = self.jobs.len().min(GROUP_MAX);
+            commit(&mut self.connection, self.jobs.drain(..count).collect());
+        }
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn stopped() -> StoreError {
@@ -92,8 +140,9 @@ fn stopped() -> StoreError {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take()
+        let Hands::Thread { jobs, thread } = &mut self.hands else { return };
+        *jobs = None;
+        if let Some(thread) = thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the store's writer panicked");

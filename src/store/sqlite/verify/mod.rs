@@ -71,7 +71,7 @@ impl Check<'_> {
         }
         log::look(path, &mut found)?;
         let locks = file::locks(path)?;
-        let connection = reading.connect(path)?;
+        let connection = reading.connect(path, crate::proof::vfs())?;
         let version = connection.execute_batch("BEGIN").and_then(|()| schema::version(&connection));
         let version = match version {
             Ok(version) => version,
