@@ -110,7 +110,7 @@ enum Command {
     Quarantine(list::QuarantineArguments),
     /// Figures per day: calls, delivered, skipped by reason, match rate, errors.
     Report(report::Arguments),
-    /// Prove that the ledger is whole: the file, each stored call, and what must hold between the rows.
+    /// Prove that the ledger is whole; says what to do where it is not.
     Verify(verify::Arguments),
     /// Run a simulated remote system to point any client at.
     #[command(subcommand)]
