@@ -397,6 +397,7 @@ impl Machine {
     {
         let world = &self.world;
         let number = world.born(slot);
+        disk::with(|disk| disk.begin(slot));
         world.count(|figures| figures.lives += 1);
         let stop = Stop::default();
         let life = Life { slot, number, stop: stop.clone() };

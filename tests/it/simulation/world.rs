@@ -42,11 +42,10 @@ pub enum Class {
     Rows,
     SecondProcess,
     Outage,
-    LostLedger,
 }
 
 impl Class {
-    pub const ALL: [Class; 12] = [
+    pub const ALL: [Class; 11] = [
         Class::Kills,
         Class::PowerLoss,
         Class::DiskErrors,
@@ -58,7 +57,6 @@ impl Class {
         Class::Rows,
         Class::SecondProcess,
         Class::Outage,
-        Class::LostLedger,
     ];
 }
 
@@ -92,7 +90,6 @@ pub struct Figures {
     pub lives: u64,
     pub terms: u64,
     pub second_runs: u64,
-    pub lost_ledgers: u64,
 }
 
 struct Inner {
@@ -178,10 +175,6 @@ impl World {
         inner.paused_until = [None; SLOTS];
     }
 
-    pub fn is_quiet(&self) -> bool {
-        self.lock().quiet
-    }
-
     pub fn outage(&self, outage: bool) {
         self.lock().outage = outage;
     }
@@ -222,6 +215,11 @@ impl World {
 
     pub fn hash(&self) -> u64 {
         self.lock().hash.finish()
+    }
+
+    /// Everything that happened, where it was kept.
+    pub fn lines(&self) -> Vec<String> {
+        self.lock().lines.clone().unwrap_or_default()
     }
 
     /// What happened to a call, and to the processes and the disk around it.

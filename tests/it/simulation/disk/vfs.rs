@@ -119,9 +119,11 @@ unsafe extern "C" fn open(
     }
 }
 
-unsafe extern "C" fn delete(_: *mut ffi::sqlite3_vfs, name: *const c_char, sync_dir: c_int) -> c_int {
+unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, sync_dir: c_int) -> c_int {
     let Some(name) = (unsafe { text(name) }) else { return ffi::SQLITE_IOERR_DELETE };
-    code(with(|disk| disk.delete(name, sync_dir != 0)))
+    // SAFETY: the table that `register` made.
+    let process = unsafe { (*vfs).pAppData.addr() };
+    code(with(|disk| disk.delete(process, name, sync_dir != 0)))
 }
 
 unsafe extern "C" fn access(_: *mut ffi::sqlite3_vfs, name: *const c_char, _flags: c_int, out: *mut c_int) -> c_int {
