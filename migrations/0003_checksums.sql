@@ -1,8 +1,9 @@
 -- CRC-32 of each piece of a call, together with its key, revision and content digest. NULL in what was written before
 -- there were any: there the content digest, which every call has, is the proof, until the body is written again. Reckoned
 -- here, a checksum would bless whatever damage is there already, and a large ledger would be written anew as a whole.
-ALTER TABLE call_body ADD COLUMN head_sum INTEGER;
-ALTER TABLE call_body ADD COLUMN tail_sum INTEGER;
+-- Not in `call_body`: SQLite writes a large tail piece by piece only where no column stands behind it.
+ALTER TABLE call ADD COLUMN head_sum INTEGER;
+ALTER TABLE call ADD COLUMN tail_sum INTEGER;
 
 -- CRC-32 of the remote record's id and of the person, with the delivery's id: an update or a re-send goes where they say.
 ALTER TABLE delivery ADD COLUMN remote_sum INTEGER;

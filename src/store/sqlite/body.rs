@@ -25,7 +25,7 @@ pub(super) struct Body {
 }
 
 const FIND: &str = "SELECT c.source_id, c.changed_at, c.revision, c.digest, b.head,
-    CASE WHEN ?2 OR b.head_sum IS NULL THEN b.tail END, b.head_sum, b.tail_sum
+    CASE WHEN ?2 OR c.head_sum IS NULL THEN b.tail END, c.head_sum, c.tail_sum
     FROM call c LEFT JOIN call_body b ON b.call_key = c.call_key WHERE c.call_key = ?1";
 /// The same in a ledger from before there were checksums.
 const FIND_OLD: &str = "SELECT c.source_id, c.changed_at, c.revision, c.digest, b.head, b.tail, NULL, NULL

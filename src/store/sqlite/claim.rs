@@ -43,8 +43,8 @@ pub(super) struct Leased {
 const DUE: &str = "SELECT id, call_key FROM delivery
     WHERE destination = ?1 AND state = 'due' AND next_at <= ?2 ORDER BY order_at, id LIMIT ?3";
 
-const BYTES: &str = "SELECT head_bytes + CASE WHEN ?2 OR head_sum IS NULL THEN tail_bytes ELSE 0 END
-    FROM call_body WHERE call_key = ?1";
+const BYTES: &str = "SELECT b.head_bytes + CASE WHEN ?2 OR c.head_sum IS NULL THEN b.tail_bytes ELSE 0 END
+    FROM call_body b JOIN call c ON c.call_key = b.call_key WHERE b.call_key = ?1";
 
 const LEASE: &str = "UPDATE delivery SET state = 'leased', owner = ?2, lease_until = ?3, fence = fence + 1,
     leased_revision = desired_revision WHERE id = ?1";

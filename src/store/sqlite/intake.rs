@@ -14,7 +14,6 @@ use super::SqliteStore;
 use super::body as stored;
 use super::merge::{Body, Known, Merged, encode_origins, merge};
 use crate::model::{CallKey, Origin, Origins, RawRef};
-use crate::store::checksum::{Sums, Whose};
 use crate::store::{
     IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem, UnseenFile,
 };
@@ -185,10 +184,12 @@ impl Context<'_> {
         let key = new.key.as_str();
         let started_at = new.started_at.map(|at| at.as_millisecond());
         let day = new.started_at.or(new.ended_at).map(|at| at.to_zoned(self.zone.clone()).date());
+        let body = Body::from(&new.encoded);
+        let sums = body.sums(key, 1);
         self.connection
             .prepare_cached(
-                "INSERT INTO call (call_key, source, source_id, revision, started_at, day, digest, evidence_at, evidence_raw, evidence_url, first_seen, changed_at)
-                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
+                "INSERT INTO call (call_key, source, source_id, revision, started_at, day, digest, evidence_at, evidence_raw, evidence_url, first_seen, changed_at, head_sum, tail_sum)
+                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)",
             )?
             .execute(params![
                 key,
@@ -201,19 +202,24 @@ impl Context<'_> {
                 new.raw_digest.0,
                 item.raw.url,
                 self.now_ms,
+                sums.head,
+                sums.tail,
             ])?;
-        let body = Body::from(&new.encoded);
-        self.connection
-            .prepare_cached(
-                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail, head_sum, tail_sum)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(body_params(key, 1, &body))?;
+        self.insert_body(key, &body)?;
         self.put_large_tail(key, &body)?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
             self.put_delivery(key, destination, 1, started_at)?;
         }
+        Ok(())
+    }
+
+    fn insert_body(&self, key: &str, body: &Body<'_>) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(body_params(key, body))?;
         Ok(())
     }
 
@@ -226,10 +232,12 @@ impl Context<'_> {
         origins: &Origins,
         body: &Body<'_>,
     ) -> Result<(), StoreError> {
+        let sums = body.sums(key, revision);
         self.connection
             .prepare_cached(
                 "UPDATE call SET revision = ?2, started_at = ?3, day = coalesce(?4, day), digest = ?5, evidence_at = ?6,
-                   evidence_raw = ?7, evidence_url = ?8, changed_at = ?9, origins = ?10 WHERE call_key = ?1",
+                   evidence_raw = ?7, evidence_url = ?8, changed_at = ?9, origins = ?10, head_sum = ?11,
+                   tail_sum = ?12 WHERE call_key = ?1",
             )?
             .execute(params![
                 key,
@@ -241,16 +249,20 @@ impl Context<'_> {
                 origins.newest.digest,
                 origins.newest.url,
                 self.now_ms,
-                encode_origins(origins)?
+                encode_origins(origins)?,
+                sums.head,
+                sums.tail,
             ])?;
-        self.connection
+        let updated = self
+            .connection
             .prepare_cached(
-                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail, head_sum, tail_sum)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT (call_key) DO UPDATE SET head_bytes = excluded.head_bytes, tail_bytes = excluded.tail_bytes,
-                   head = excluded.head, tail = excluded.tail, head_sum = excluded.head_sum, tail_sum = excluded.tail_sum",
+                "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
             )?
-            .execute(body_params(key, revision, body))?;
+            .execute(body_params(key, body))?;
+        if updated == 0 {
+            // It was lost.
+            self.insert_body(key, body)?;
+        }
         self.put_large_tail(key, body)
     }
 
@@ -310,11 +322,8 @@ fn is_large(tail: &[u8]) -> bool {
     tail.len() > BOUND_BYTES_MAX
 }
 
-type BodyParams<'a> = (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>, Option<u32>, Option<u32>);
-
-fn body_params<'a>(key: &'a str, revision: u32, body: &'a Body<'_>) -> BodyParams<'a> {
+fn body_params<'a>(key: &'a str, body: &'a Body<'_>) -> (&'a str, usize, usize, &'a [u8], ToSqlOutput<'a>) {
     let tail = &body.tail[..];
     let bound = if is_large(tail) { ToSqlOutput::ZeroBlob(tail.len() as u64) } else { ToSqlOutput::from(tail) };
-    let sums = Sums::of(Whose { key, revision, digest: &body.digest.0 }, &body.head, tail);
-    (key, body.head_bytes, body.tail_bytes, &body.head, bound, sums.head, sums.tail)
+    (key, body.head_bytes, body.tail_bytes, &body.head, bound)
 }

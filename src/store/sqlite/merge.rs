@@ -31,6 +31,13 @@ pub struct Body<'a> {
     pub digest: Digest,
 }
 
+impl Body<'_> {
+    /// Of the call `key` at this revision.
+    pub fn sums(&self, key: &str, revision: u32) -> Sums {
+        Sums::of(Whose { key, revision, digest: &self.digest.0 }, &self.head, &self.tail)
+    }
+}
+
 impl<'a> From<&'a EncodedCall> for Body<'a> {
     fn from(encoded: &'a EncodedCall) -> Body<'a> {
         let (head_bytes, tail_bytes, digest) = (encoded.head_bytes, encoded.tail_bytes, encoded.digest);
@@ -105,7 +112,10 @@ fn by_head<'a>(
 ) -> Result<Option<Merged<'a>>, StoreError> {
     let key = new.key.as_str();
     let found = connection
-        .prepare_cached("SELECT rowid, head, tail_bytes, head_sum, tail_sum FROM call_body WHERE call_key = ?1")?
+        .prepare_cached(
+            "SELECT b.rowid, b.head, b.tail_bytes, c.head_sum, c.tail_sum FROM call_body b JOIN call c USING (call_key)
+             WHERE b.call_key = ?1",
+        )?
         .query_row([key], |row| {
             let sums = Sums { head: row.get(3)?, tail: row.get(4)? };
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, sums))
@@ -191,17 +201,17 @@ mod tests {
         let mut connection = Connection::open_in_memory()?;
         super::super::schema::migrate(&mut connection)?;
         connection.execute(
-            "INSERT INTO call VALUES ('sessions-1', 'sessions', 's1', 1, NULL, NULL, x'', 0, x'', '', 0, 0, NULL)",
+            "INSERT INTO call VALUES ('sessions-1', 'sessions', 's1', 1, NULL, NULL, x'', 0, x'', '', 0, 0, NULL, NULL, NULL)",
             (),
         )?;
         let check = |old: &IntakeCall, new: &IntakeCall, expected: bool| {
             connection.execute("DELETE FROM call_body", ())?;
             let (key, kept) = (old.key.as_str(), &old.encoded);
-            connection.execute("UPDATE call SET call_key = ?1, digest = ?2", (key, kept.digest.0))?;
-            let whose = Whose { key, revision: 1, digest: &kept.digest.0 };
-            let sums = Sums::of(whose, &kept.head, &kept.tail);
-            let row = (key, 0, kept.tail_bytes, &kept.head[..], &kept.tail[..], sums.head, sums.tail);
-            connection.execute("INSERT INTO call_body VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", row)?;
+            let sums = Body::from(kept).sums(key, 1);
+            let row = (key, kept.digest.0, sums.head, sums.tail);
+            connection.execute("UPDATE call SET call_key = ?1, digest = ?2, head_sum = ?3, tail_sum = ?4", row)?;
+            let row = (key, 0, kept.tail_bytes, &kept.head[..], &kept.tail[..]);
+            connection.execute("INSERT INTO call_body VALUES (?1, ?2, ?3, ?4, ?5)", row)?;
             let first = Origin::new(1, Digest::of(b"first"), "first");
             let second = Origin::new(2, Digest::of(b"second"), "second");
             let known = Known { revision: 1, digest: kept.digest.0.to_vec(), newest: first.clone(), older: None };
