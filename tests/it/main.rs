@@ -30,4 +30,5 @@ mod store;
 mod support;
 mod upload;
 mod upload_kills;
+mod verify;
 mod words;
