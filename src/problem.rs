@@ -58,14 +58,14 @@ codes! {
     NO_EMAIL = "TL0401", "the call has no e-mail address to match by";
     NO_MATCH = "TL0402", "nobody in the CRM has the caller's e-mail address";
     AMBIGUOUS = "TL0403", "several people in the CRM match and the rule is to skip";
-    LOGIN_REFUSED = "TL0501", "Salesforce refuses the login";
+    LOGIN_REFUSED = "TL0501", "the destination refuses the login";
     API_DISABLED = "TL0502", "the API is not enabled for this org or user";
     FIELD_MISSING = "TL0503", "a field is missing or not visible to the integration user";
     API_LIMIT = "TL0504", "the org's daily API allocation is used up or reserved";
     STORAGE_FULL = "TL0505", "the org's data storage is full";
     API_VERSION = "TL0506", "the org does not offer this API version";
     OBJECT_ACCESS = "TL0507", "the integration user may not create or edit this object";
-    ORG_CONFIGURATION = "TL0508", "the org refuses the request until somebody changes its configuration";
+    ORG_CONFIGURATION = "TL0508", "the destination refuses the request until somebody changes its configuration or ours";
     ROW_VALIDATION = "TL0601", "a validation rule of the org refuses the record";
     ROW_REQUIRED = "TL0602", "a required field of the record is empty";
     ROW_PICKLIST = "TL0603", "a value is not in a restricted picklist";
@@ -73,7 +73,7 @@ codes! {
     ROW_ACCESS = "TL0605", "the integration user has no access to a record";
     ROW_TRIGGER = "TL0606", "a trigger or flow of the org failed on the record";
     ROW_DUPLICATE = "TL0607", "the org takes the record for a duplicate of another";
-    ROW_REFUSED = "TL0608", "the org refuses the record";
+    ROW_REFUSED = "TL0608", "the destination refuses the record";
     MAPPING_FAILED = "TL0609", "the mapping cannot make a record of the call";
     REMOTE_UNREACHABLE = "TL0701", "the remote system cannot be reached";
     OUTCOME_UNKNOWN = "TL0702", "a request was sent and no usable answer came back";

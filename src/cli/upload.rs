@@ -11,7 +11,8 @@ use super::progress::Spinner;
 use super::upload_answer::{self, Payloads};
 use super::{Context, Exit, Failure, Output, reading, sync};
 use crate::config::{CALL_DATA_API, Settings};
-use crate::engine::{DispatchLimits, Route, UploadRun};
+use crate::destinations::{Destination, Unasked};
+use crate::engine::{Route, UploadRun};
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, SOURCE_MISSING, STORE_UNUSABLE};
 use crate::sources::ObjectSource;
 use crate::sources::conversations::{self, Conversations, PairingReport};
@@ -19,8 +20,6 @@ use crate::store::sqlite::SqliteStore;
 
 /// The name of the value in payloads, and of its variable.
 const CALLER_PHONE: (&str, &str) = ("default_caller_phone", "CRM_DEFAULT_CALLER_PHONE");
-/// A dry run needs an answer of the API only to tell what it would ask.
-const DRY_RUN_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["session", "dir"])))]
@@ -232,7 +231,8 @@ fn upload_run(
     UploadRun { engine: context.engine(store, sync::progress(output)), reading, route }
 }
 
-/// Works on a copy of the ledger, so that nothing of it stays behind.
+/// Works on a copy of the ledger, so that nothing of it stays behind. Payloads need no answer of the API: where it cannot be
+/// asked, that is told.
 async fn dry_run(
     context: &Context,
     settings: &Settings,
@@ -248,15 +248,15 @@ async fn dry_run(
         SqliteStore::copy(&settings.store_path, &copy)?;
     }
     let store = context.open_store(&copy)?;
-    let limits = DispatchLimits { patience: DRY_RUN_PATIENCE, ..route.limits };
-    let route = Route { limits, ..route };
-    let name = route.destination.name().to_owned();
+    let destination = Arc::new(Unasked::new(route.destination));
+    let name = destination.name().to_owned();
+    let route = Route { destination: Arc::clone(&destination) as Arc<dyn Destination>, ..route };
     let run = upload_run(context, settings, source, route, store, output);
     let payloads = Payloads::new(&name, output);
     let uploaded = run.run(today(context, settings), Some(&payloads)).await?;
     drop(run);
     let shown = payloads.finish()?;
-    upload_answer::tell_dry_run(&shown, &uploaded.summary, output);
+    upload_answer::tell_dry_run(&shown, &uploaded.summary, &name, destination.why(), output);
     // Held to here: the copy is gone with it.
     drop(folder);
     Ok(sync::exit(&upload_answer::without_waiting(uploaded.summary)))

@@ -221,11 +221,21 @@ impl Preview for Payloads<'_> {
     }
 }
 
-/// Ends a dry run.
-pub fn tell_dry_run(shown: &Shown, summary: &RunSummary, output: &mut Output) {
+/// Ends a dry run; `unasked` is why the destination could not be asked, if it could not.
+pub fn tell_dry_run(
+    shown: &Shown,
+    summary: &RunSummary,
+    destination: &str,
+    unasked: Option<&Problem>,
+    output: &mut Output,
+) {
     sync::tell_files(&summary.intake, output);
     for problem in summary.intake.stopped.iter().chain(&summary.delivery.hold).chain(&summary.delivery.gave_up) {
         output.problem(problem);
+    }
+    if let Some(problem) = unasked {
+        output.say(format!("{destination} could not be asked: {} {}", problem.code, visible(&problem.what)));
+        output.say("  so payloads have no person of it, and calls that stand there already may be among them");
     }
     let (sent, not_sent) = (counted(shown.sent, "call", "calls"), shown.not_sent);
     let refused = if not_sent > 0 { format!(", not {not_sent}") } else { String::new() };

@@ -158,6 +158,10 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
             let code = row.problem.as_ref().map_or("", |problem| problem.code.as_str());
             let what = match code {
                 code if code == problem::MAPPING_FAILED.0 => "no record could be made of it",
+                code if code == problem::OUTCOME_UNKNOWN.0 => {
+                    return "a person must look: nobody can tell whether it arrived; if it is not there, `trunkline retry`"
+                        .to_owned();
+                }
                 code if code.starts_with("TL07") => "every try failed",
                 _ => "the record was refused",
             };

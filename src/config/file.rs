@@ -126,6 +126,12 @@ pub struct ConversationsSection {
     pub leads: Option<PathBuf>,
     pub metadata: Option<PathBuf>,
     pub egress: Option<PathBuf>,
+    pub subfolders: Option<bool>,
+    pub grace_minutes: Option<u32>,
+    pub default_country: Option<String>,
+    pub by_time_alone: Option<bool>,
+    pub time_zone: Option<String>,
+    pub lead_time_zone: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -13,6 +13,6 @@ mod settings;
 pub use file::{ConfigFile, TEMPLATE};
 pub use load::{find, load, parse};
 pub use rest::{CALL_DATA_API, RestInput};
-pub use secret::resolve;
+pub use secret::{is_plain, resolve};
 pub use serve::ServeSettings;
 pub use settings::{Environment, Overrides, SalesforceInput, Settings, settings};

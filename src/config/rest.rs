@@ -1,8 +1,8 @@
 //! The REST destinations: the tables [rest.NAME], and [call_data_api] with the variables that its users have.
 
 use super::file::CallDataSection;
-use super::resolve;
 use super::settings::{Environment, Settings};
+use super::{is_plain, resolve};
 use crate::destinations::rest::config as rest;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
 
@@ -13,6 +13,31 @@ pub const CALL_DATA_API: &str = "call_data_api";
 pub struct RestInput {
     pub tables: std::collections::BTreeMap<String, toml::Table>,
     pub call_data: CallDataSection,
+}
+
+/// Words in the name of a header whose value is most likely a secret.
+const SECRET_HEADERS: &[&str] = &["auth", "token", "key", "secret", "password", "cookie"];
+
+impl RestInput {
+    /// The keys of [rest.NAME] whose secret stands in the file itself.
+    pub(super) fn plain_secrets(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (name, table) in &self.tables {
+            let mut look = |place: &str, is_secret: fn(&str) -> bool| {
+                let told = place.split('.').try_fold(table, |table, key| table.get(key)?.as_table());
+                for (key, value) in told.into_iter().flatten().filter(|(key, _)| is_secret(key)) {
+                    if value.as_str().is_some_and(is_plain) {
+                        found.push(format!("rest.{name}.{place}.{key}"));
+                    }
+                }
+            };
+            look("auth", |key| ["token", "client_secret", "refresh_token"].contains(&key));
+            for place in ["headers", "person.headers", "look_up.headers", "create.headers", "update.headers"] {
+                look(place, |key| SECRET_HEADERS.iter().any(|word| key.to_ascii_lowercase().contains(word)));
+            }
+        }
+        found
+    }
 }
 
 impl Settings {
@@ -171,6 +196,53 @@ mod tests {
         check("[call_data_api]\ngeneration = 3", "call_data_api", "generation cannot be 3");
         check("", "call_data_api", "base_url is not set");
         assert!(read(&hubspot("my-crm_2"), &[], "my-crm_2").is_ok());
+    }
+
+    #[test]
+    fn every_secret_that_stands_in_the_file_is_named_and_a_reference_is_none() {
+        let named = |file: &str| {
+            let file = parse(file, "trunkline.toml").unwrap_or_else(|problem| panic!("{problem}"));
+            let made = settings(file, Environment::new(), Overrides::default());
+            made.unwrap_or_else(|problem| panic!("{problem}")).plain_secrets()
+        };
+        let file = "[call_data_api]\ntoken = \"t\"\n[rest.crm.auth]\nkind = \"refresh\"\nclient_id = \"id\"\n\
+                    client_secret = \"s\"\nrefresh_token = \"r\"\n[rest.desk]\nheaders = { X-Api-Key = \"k\", Accept = \"a\" }\n\
+                    auth = { kind = \"token\", token = \"t\" }\n[rest.desk.create]\nheaders = { authorization = \"b\" }";
+        let all = [
+            "call_data_api.token",
+            "rest.crm.auth.client_secret",
+            "rest.crm.auth.refresh_token",
+            "rest.desk.auth.token",
+            "rest.desk.headers.X-Api-Key",
+            "rest.desk.create.headers.authorization",
+        ];
+        assert_eq!(named(file), all);
+        let referred = file.replace("= \"", "= \"env:");
+        assert!(named(&referred.replace("env:token", "token").replace("env:refresh", "refresh")).is_empty());
+    }
+
+    #[test]
+    fn headers_follow_references_and_no_error_tells_their_value() {
+        let file = |value: &str| {
+            format!(
+                "[rest.crm]\npreset = \"hubspot\"\nheaders = {{ X-Key = \"{value}\" }}\ncreate.headers = {{ X-More = \"env:MORE\" }}"
+            )
+        };
+        let variables = [("KEY", "secret"), ("MORE", "more"), ("LINES", "a\nsecret")];
+        let made = read(&file("env:KEY"), &variables, "crm").unwrap_or_else(|problem| panic!("{problem}"));
+        let shown = |lines: &rest::HeaderLines| format!("{lines:?}");
+        assert_eq!(
+            (&made.headers.all[0].1, &made.headers.create[0].1),
+            (&"secret".parse().unwrap(), &"more".parse().unwrap())
+        );
+        assert!(!shown(&made.headers.all).contains("secret"), "{}", shown(&made.headers.all));
+        let told = |value: &str| read(&file(value), &variables, "crm").err().map(|problem| problem.to_string());
+        assert!(
+            told("env:NOWHERE")
+                .is_some_and(|text| text.contains("rest.crm.headers.X-Key refers to the variable NOWHERE"))
+        );
+        let unfit = told("env:LINES").expect("a value that cannot be sent");
+        assert!(unfit.contains("rest.crm.headers.X-Key") && !unfit.contains("secret"), "{unfit}");
     }
 
     #[test]

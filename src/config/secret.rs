@@ -30,6 +30,11 @@ pub fn resolve(name: &str, value: &str, environment: &Environment) -> Result<Sec
     Ok(SecretString::from(value))
 }
 
+/// Whether the secret itself stands here, and no reference to it.
+pub fn is_plain(value: &str) -> bool {
+    !value.is_empty() && !value.starts_with("env:") && !value.starts_with("file:")
+}
+
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret;

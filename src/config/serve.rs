@@ -7,7 +7,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::file::{ConversationsSection, ScheduleSection, ServeSection};
-use super::settings::{bad, between};
+use super::settings::{bad, between, zone};
 use crate::engine::Schedule;
 use crate::problem::Problem;
 use crate::sources::conversations;
@@ -33,7 +33,7 @@ pub struct ServeSettings {
 impl ServeSettings {
     pub(super) fn of(
         section: ServeSection,
-        zone: TimeZone,
+        source_zone: TimeZone,
         inflated_bytes_max: usize,
     ) -> Result<ServeSettings, Problem> {
         let listen = section.listen.as_deref().unwrap_or(LISTEN);
@@ -41,7 +41,7 @@ impl ServeSettings {
             let value = between(&format!("serve.{name}"), value.unwrap_or(default), least, most)?;
             Ok::<Duration, Problem>(Duration::from_secs(value.into()))
         };
-        let read = |section: ConversationsSection| read_conversations(section, zone, inflated_bytes_max);
+        let read = |section: ConversationsSection| read_conversations(section, source_zone, inflated_bytes_max);
         Ok(ServeSettings {
             listen: listen.parse().map_err(|_| {
                 bad(
@@ -61,7 +61,7 @@ impl ServeSettings {
 
 fn read_conversations(
     section: ConversationsSection,
-    zone: TimeZone,
+    source_zone: TimeZone,
     inflated_bytes_max: usize,
 ) -> Result<conversations::Settings, Problem> {
     let dir = section.dir.ok_or_else(|| {
@@ -74,8 +74,19 @@ fn read_conversations(
     settings.leads = section.leads;
     settings.metadata = section.metadata;
     settings.egress = section.egress;
-    settings.zone = zone;
+    settings.subfolders = section.subfolders.unwrap_or(false);
+    if let Some(minutes) = section.grace_minutes {
+        settings.grace = Duration::from_secs(u64::from(minutes) * 60);
+    }
+    settings.default_country = section.default_country.map(|code| code.trim_start_matches('+').to_owned());
+    settings.by_time_alone = section.by_time_alone.unwrap_or(false);
+    let own_zone = |name: &str, told: Option<&str>| {
+        told.map(|told| zone(&format!("serve.conversations.{name}"), Some(told))).transpose()
+    };
+    settings.zone = own_zone("time_zone", section.time_zone.as_deref())?.unwrap_or(source_zone);
+    settings.lead_zone = own_zone("lead_time_zone", section.lead_time_zone.as_deref())?;
     settings.inflated_bytes_max = inflated_bytes_max;
+    settings.check().map_err(|problem| bad(format!("serve.conversations: {}", problem.what), &problem.help))?;
     Ok(settings)
 }
 
@@ -114,5 +125,32 @@ mod tests {
         check("[serve]\nlisten = \"8080\"", Err("serve.listen cannot be `8080`"));
         check("[serve]\npoll_s = 0", Err("serve.poll_s cannot be 0"));
         check("[serve.conversations]\nleads = \"leads\"", Err("has no `dir`"));
+        let transcripts = |more: &str| format!("[serve.conversations]\ndir = \"conversations\"\n{more}");
+        check(&transcripts("grace_minutes = 1441"), Err("serve.conversations: the time that a lead may come after"));
+        check(&transcripts("default_country = \"USA\""), Err("the default country is not a country code"));
+        check(
+            &transcripts("lead_time_zone = \"Nowhere\""),
+            Err("serve.conversations.lead_time_zone: there is no time"),
+        );
+    }
+
+    #[test]
+    fn transcripts_that_are_watched_are_paired_as_an_upload_is_told_to() {
+        let read = |more: &str| {
+            let text = format!("[source]\ntime_zone = \"Asia/Tokyo\"\n[serve.conversations]\ndir = \"c\"\n{more}");
+            let file = parse(&text, "trunkline.toml").unwrap_or_else(|problem| panic!("{problem}"));
+            let made = settings(file, Environment::new(), Overrides::default());
+            made.unwrap_or_else(|problem| panic!("{problem}")).serve.conversations.expect("folders to watch")
+        };
+        let unset = read("");
+        assert_eq!((unset.subfolders, unset.by_time_alone, unset.grace.as_secs()), (false, false, 600));
+        assert_eq!((unset.zone.iana_name(), unset.lead_zone, unset.default_country), (Some("Asia/Tokyo"), None, None));
+        let set = read(
+            "subfolders = true\ngrace_minutes = 30\ndefault_country = \"+44\"\nby_time_alone = true\n\
+             time_zone = \"Europe/Paris\"\nlead_time_zone = \"America/New_York\"",
+        );
+        assert_eq!((set.subfolders, set.by_time_alone, set.grace.as_secs()), (true, true, 1800));
+        assert_eq!((set.zone.iana_name(), set.default_country.as_deref()), (Some("Europe/Paris"), Some("44")));
+        assert_eq!(set.lead_zone.as_ref().and_then(|zone| zone.iana_name()), Some("America/New_York"));
     }
 }

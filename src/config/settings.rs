@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::file::SalesforceSection;
-use super::{ConfigFile, RestInput, ServeSettings, resolve};
+use super::{ConfigFile, RestInput, ServeSettings, is_plain, resolve};
 use crate::destinations::salesforce::config::{self as salesforce, LoginFlow, NoMatchRule, SeveralRule};
 use crate::engine::{DispatchLimits, IntakeLimits};
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, SECRET_MISSING};
@@ -127,20 +127,17 @@ impl Settings {
     }
 
     /// The settings whose secret stands in the file itself, instead of a reference to it.
-    pub fn plain_secrets(&self) -> Vec<&'static str> {
+    pub fn plain_secrets(&self) -> Vec<String> {
         let section = &self.salesforce.section;
-        let is_plain = |text: &&str| !text.is_empty() && !text.starts_with("env:") && !text.starts_with("file:");
         let secrets = [
             ("salesforce.password", &section.password),
             ("salesforce.security_token", &section.security_token),
             ("salesforce.client_secret", &section.client_secret),
             ("salesforce.refresh_token", &section.refresh_token),
+            ("call_data_api.token", &self.rest.call_data.token),
         ];
-        secrets
-            .into_iter()
-            .filter(|(_, value)| value.as_deref().filter(is_plain).is_some())
-            .map(|(name, _)| name)
-            .collect()
+        let plain = secrets.into_iter().filter(|(_, value)| value.as_deref().is_some_and(is_plain));
+        plain.map(|(name, _)| name.to_owned()).chain(self.rest.plain_secrets()).collect()
     }
 
     /// The Salesforce destination's settings, or what is missing for a login.
@@ -289,7 +286,7 @@ fn env(environment: &Environment, name: &str) -> Option<String> {
     environment.get(name).filter(|value| !value.trim().is_empty()).cloned()
 }
 
-fn zone(name: &str, value: Option<&str>) -> Result<TimeZone, Problem> {
+pub(super) fn zone(name: &str, value: Option<&str>) -> Result<TimeZone, Problem> {
     let Some(value) = value else { return Ok(TimeZone::UTC) };
     TimeZone::get(value).map_err(|_| {
         bad(format!("{name}: there is no time zone `{value}`"), "use an IANA name, e.g. America/New_York or UTC")

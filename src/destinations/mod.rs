@@ -5,6 +5,7 @@
 
 pub mod rest;
 pub mod salesforce;
+mod unasked;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use serde_json::{Map, Value};
 use crate::model::CallKey;
 use crate::problem::Problem;
 use crate::redact::RedactedCall;
+
+pub use unasked::Unasked;
 
 /// One kind of destination.
 pub struct DestinationKind {

@@ -16,7 +16,7 @@ use super::{Engine, Event, IntakeSummary};
 use crate::problem::{self, Problem};
 use crate::redact::redact;
 use crate::sources::{FetchError, ObjectSource, RawRef};
-use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, RawFilter, StoreError};
+use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, RawFilter, Seen, StoreError};
 
 /// Files asked of the ledger at once.
 const LISTED_CHUNK: usize = 500;
@@ -48,10 +48,24 @@ pub struct Reading {
     pub limits: IntakeLimits,
 }
 
+/// What is read of files that stand in quarantine in the version that is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quarantined {
+    /// Each, again: a right that was given or a newer Trunkline changes no version.
+    ReadAgain,
+    /// None: a look a few seconds later finds the same.
+    LeftAlone,
+}
+
 /// Reads every file of `days` that the ledger does not know yet. A source that fails ends the reading; what was read by
 /// then is kept and the cause stands in the summary.
-pub async fn intake(engine: &Engine, reading: &Reading, days: &[Date]) -> Result<IntakeSummary, StoreError> {
-    let mut reader = Reader::new(engine, reading)?;
+pub async fn intake(
+    engine: &Engine,
+    reading: &Reading,
+    days: &[Date],
+    quarantined: Quarantined,
+) -> Result<IntakeSummary, StoreError> {
+    let mut reader = Reader { quarantined, ..Reader::new(engine, reading)? };
     for day in days {
         let mut listing = reading.source.list(*day).chunks(LISTED_CHUNK);
         while let Some(chunk) = listing.next().await {
@@ -118,6 +132,7 @@ pub(super) async fn reread_files(
 struct Reader<'a> {
     engine: &'a Engine,
     reading: &'a Reading,
+    quarantined: Quarantined,
     workers: Workers,
     summary: IntakeSummary,
 }
@@ -167,7 +182,8 @@ impl<'a> Reader<'a> {
     fn new(engine: &'a Engine, reading: &'a Reading) -> Result<Reader<'a>, StoreError> {
         let workers =
             Workers::start().map_err(|error| StoreError::Unusable(format!("no thread can be started: {error}")))?;
-        Ok(Reader { engine, reading, workers, summary: IntakeSummary::default() })
+        let (quarantined, summary) = (Quarantined::ReadAgain, IntakeSummary::default());
+        Ok(Reader { engine, reading, quarantined, workers, summary })
     }
 
     /// Fetches, converts and commits those of `raws` that are not known.
@@ -176,8 +192,13 @@ impl<'a> Reader<'a> {
         self.summary.files += count;
         self.engine.progress.event(Event::Listed(count));
         let known = self.engine.store.known(self.reading.source.name(), &raws).await?;
+        let is_fresh = |seen: &Seen| match seen {
+            Seen::Never => true,
+            Seen::Quarantined => self.quarantined == Quarantined::ReadAgain,
+            Seen::Converted => false,
+        };
         let fresh: Vec<RawRef> =
-            raws.into_iter().zip(&known).filter(|(_, known)| !**known).map(|(raw, _)| raw).collect();
+            raws.into_iter().zip(&known).filter(|(_, seen)| is_fresh(seen)).map(|(raw, _)| raw).collect();
         let skipped = count - fresh.len() as u64;
         self.summary.files_known += skipped;
         self.engine.progress.event(Event::Read(skipped));

@@ -18,8 +18,8 @@ use super::outcome::later;
 use super::schedule::{Schedule, recent_days};
 use super::sync::rearm_skipped;
 use super::{
-    DispatchLimits, Engine, Event, Evidence, IntakeSummary, Progress, Reading, Route, RunSummary, backoff, dispatch,
-    intake, unexpected,
+    DispatchLimits, Engine, Event, Evidence, IntakeSummary, Progress, Quarantined, Reading, Route, RunSummary, backoff,
+    dispatch, intake, unexpected,
 };
 use crate::destinations::Outcome;
 use crate::problem::Problem;
@@ -165,20 +165,29 @@ impl Serving {
 
     /// The loop of one source.
     async fn watch(&self, index: usize) -> Result<(), StoreError> {
+        // Once at the start: what was in the way may have been mended while nobody served.
+        let mut quarantined = Quarantined::ReadAgain;
         loop {
             let days = match self.readings[index].source.has_days() {
                 true => recent_days(self.now(), &self.pace.zone),
-                false => vec![self.now().to_zoned(self.pace.zone.clone()).date()],
+                false => self.today(),
             };
-            self.read(index, &days).await?;
+            let summary = self.read(index, &days, quarantined).await?;
+            if summary.stopped.is_none() {
+                quarantined = Quarantined::LeftAlone;
+            }
             if !self.rest(self.pace.poll).await {
                 return Ok(());
             }
         }
     }
 
+    fn today(&self) -> Vec<Date> {
+        vec![self.now().to_zoned(self.pace.zone.clone()).date()]
+    }
+
     /// Reads what is new of `days`; calls ring the bells as they are committed.
-    async fn read(&self, index: usize, days: &[Date]) -> Result<IntakeSummary, StoreError> {
+    async fn read(&self, index: usize, days: &[Date], quarantined: Quarantined) -> Result<IntakeSummary, StoreError> {
         let reading = &self.readings[index];
         let began_ms = self.engine.clock.now_ms();
         let ringing = Ringing { bells: Arc::clone(&self.bells) };
@@ -188,7 +197,7 @@ impl Serving {
             reading.source.refresh().await
         };
         let summary = match asked.await {
-            Ok(()) => intake(&engine, reading, days).await?,
+            Ok(()) => intake(&engine, reading, days, quarantined).await?,
             Err(problem) => IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() },
         };
         let before = self.board.read(index, &summary, began_ms);
@@ -322,9 +331,11 @@ impl Serving {
         let run_id = self.engine.store.begin_run(&schedule.label(), self.engine.clock.now_ms()).await?;
         let mut summary = IntakeSummary::default();
         for (index, reading) in self.readings.iter().enumerate() {
-            // Without folders by day every poll has seen all of it.
             if reading.source.has_days() {
-                summary.add(self.read(index, &days.list()).await?);
+                summary.add(self.read(index, &days.list(), Quarantined::ReadAgain).await?);
+            } else {
+                // Every poll has seen all of it, but for what stands in quarantine.
+                self.read(index, &self.today(), Quarantined::ReadAgain).await?;
             }
         }
         if self.engine.stop.is_asked() || summary.stopped.is_some() {

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use jiff::civil::Date;
 
 use super::{
-    Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Reading, RunSummary, dispatch, intake,
+    Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Quarantined, Reading, RunSummary, dispatch,
+    intake,
 };
 use crate::destinations::Destination;
 use crate::problem;
@@ -80,7 +81,7 @@ impl SyncRun {
         if let Err(problem) = self.reading.source.probe().await {
             return Ok(IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() });
         }
-        let mut summary = intake(&self.engine, &self.reading, &days.list()).await?;
+        let mut summary = intake(&self.engine, &self.reading, &days.list(), Quarantined::ReadAgain).await?;
         if summary.files == 0 && summary.stopped.is_none() && !self.engine.stop.is_asked() {
             // An empty day is nothing odd; a source without any day is a wrong address.
             let source = &self.reading.source;

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{Engine, Evidence, Preview, Reading, Route, RunSummary, deliver, intake};
+use super::{Engine, Evidence, Preview, Quarantined, Reading, Route, RunSummary, deliver, intake};
 use crate::problem::Problem;
 use crate::sources::RawRef;
 use crate::store::{Standing, StoreError};
@@ -71,7 +71,7 @@ impl UploadRun {
         let engine = &self.engine;
         let started_ms = engine.clock.now_ms();
         let run_id = engine.store.begin_run("upload", started_ms).await?;
-        let mut read = intake(engine, &self.reading, &[day]).await?;
+        let mut read = intake(engine, &self.reading, &[day], Quarantined::ReadAgain).await?;
         let mut delivered = Vec::new();
         if !engine.stop.is_asked() && read.stopped.is_none() {
             read.stopped = self.enlist(day).await?;

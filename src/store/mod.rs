@@ -37,8 +37,8 @@ pub enum StoreError {
 /// What intake writes.
 #[async_trait]
 pub trait IntakeStore: Send + Sync {
-    /// Which of these files are already in the ledger in the same version, in the order asked.
-    async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<bool>, StoreError>;
+    /// How these files are in the ledger already in the same version, in the order asked.
+    async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<Seen>, StoreError>;
 
     /// Commits raw files, their calls and the due deliveries for `destinations`, all or nothing. The answer says for
     /// each item what became of it, in order. `zone` gives a call its calendar day.

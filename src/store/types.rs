@@ -45,6 +45,15 @@ impl IntakeCall {
     }
 }
 
+/// How a file stands in the ledger in the version that was listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Not at all, in another version, or taken out of the quarantine by a person.
+    Never,
+    Converted,
+    Quarantined,
+}
+
 /// What intake made of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntakeResult {

@@ -250,6 +250,21 @@ fn every_command_on_a_page_exists_with_its_flags() {
 }
 
 #[test]
+fn a_command_for_users_of_the_python_uploader_can_be_pasted() {
+    let text = page("docs/call-data-api.md");
+    let table = text.split("## Old functions, new commands").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let rows: Vec<&str> = table.expect("the table").lines().filter(|line| line.starts_with('|')).skip(2).collect();
+    assert!(rows.len() >= 4, "{rows:?}");
+    for row in rows {
+        assert!(row.rsplit('|').nth(1).is_some_and(|now| now.contains("`trunkline ")), "{row}");
+    }
+    let words = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_whitespace().next());
+    for word in words {
+        assert!(!["upload", "serve", "sync", "retry"].contains(&word), "`{word}` cannot be pasted");
+    }
+}
+
+#[test]
 fn each_unit_starts_a_command_that_exists() {
     for name in ["deploy/trunkline.service", "deploy/trunkline-serve.service"] {
         let unit = page(name);
@@ -385,6 +400,26 @@ fn every_error_page_says_what_why_and_what_to_do() {
 }
 
 #[test]
+fn what_every_destination_can_come_to_is_told_in_words_that_fit_every_destination() {
+    let raised: String = rust_texts("src/destinations/rest");
+    let names = [
+        ("LOGIN_REFUSED", problem::LOGIN_REFUSED),
+        ("ORG_CONFIGURATION", problem::ORG_CONFIGURATION),
+        ("ROW_REFUSED", problem::ROW_REFUSED),
+        ("OUTCOME_UNKNOWN", problem::OUTCOME_UNKNOWN),
+        ("REMOTE_UNREACHABLE", problem::REMOTE_UNREACHABLE),
+        ("REMOTE_BUSY", problem::REMOTE_BUSY),
+    ];
+    for (name, code) in names {
+        assert!(raised.contains(name), "no REST destination raises {name}");
+        let info = problem::find(code.0).expect("a page");
+        let only_one = ["Salesforce", "the org"].iter().any(|word| info.sentence.contains(word));
+        assert!(!only_one, "{code} is raised for REST destinations too: {}", info.sentence);
+        assert!(info.page.contains("REST destination"), "docs/errors/{code}.md does not speak of REST destinations");
+    }
+}
+
+#[test]
 fn no_page_mentions_a_code_that_does_not_exist() {
     for page in pages() {
         for (at, _) in page.text.match_indices("TL") {
@@ -446,6 +481,13 @@ fn folders_import_what_the_architecture_says() {
             }
         }
     }
+}
+
+/// The text of all Rust files below a folder.
+fn rust_texts(folder: &str) -> String {
+    let mut files = Vec::new();
+    rust_files(&root().join(folder), &mut files);
+    files.iter().map(|file| fs::read_to_string(file).expect("a readable file")).collect()
 }
 
 /// Every source file of a folder but its tests.

@@ -177,8 +177,10 @@ async fn refusal_stops_only_its_own_call<K: Kit>() {
         let summary = world.sync_to_the_end().await;
         assert_eq!((summary.delivery.dead.get("TL0608"), K::calls(&world).len()), (Some(&1), 2), "{}", K::NAME);
         let rows = world.deliveries().await;
-        let dead = rows.iter().find(|row| row.state == "dead").and_then(|row| row.problem.as_ref()).expect("one");
+        let row = rows.iter().find(|row| row.state == "dead").expect("one");
+        let dead = row.problem.as_ref().expect("a reason");
         assert!(dead.what.contains("the wrong colour"), "{}: {}", K::NAME, dead.what);
+        assert!(dead.what.starts_with(&format!("{} refuses the record", row.destination)), "{}", dead.what);
         world.retry().await;
         assert_eq!(K::identities(&world).len(), 3, "{}: a retry delivers it", K::NAME);
     }
@@ -201,8 +203,10 @@ async fn refused_credentials_hold<K: Kit>() {
         }
         world.api().add_fault(K::on_create(Fault::refuse(status)));
         let summary = world.sync().await;
-        let code = summary.delivery.hold.map(|problem| problem.code.0);
-        assert_eq!((code, summary.delivery.waiting), (Some("TL0501"), 3), "{} {status}", K::NAME);
+        let hold = summary.delivery.hold.expect("a hold");
+        assert_eq!((hold.code.0, summary.delivery.waiting), ("TL0501", 3), "{} {status}", K::NAME);
+        let name = &world.deliveries().await[0].destination;
+        assert!(hold.what.starts_with(&format!("{name} refuses the credentials")), "{}", hold.what);
         world.api().clear_faults();
         assert_eq!(world.sync_to_the_end().await.delivery.delivered, 3, "{} {status}", K::NAME);
         assert_eq!(K::calls(&world).len(), 3, "{} {status}", K::NAME);

@@ -146,8 +146,10 @@ async fn asks_a_person<K: Kit>(prepare: impl Fn(&RestWorld<K::Remote>)) {
         assert_eq!(summary.delivery.dead.get("TL0702"), Some(&1), "{place}: {:?}", summary.delivery);
         assert_eq!(K::calls(&world).len(), CALLS - 1 + arrived, "{place}");
         let rows = world.deliveries().await;
-        let dead = rows.iter().find(|row| row.state == "dead").and_then(|row| row.problem.as_ref()).expect("one");
-        assert!(dead.what.contains("cannot be asked whether it arrived"), "{place}: {}", dead.what);
+        let row = rows.iter().find(|row| row.state == "dead").expect("one");
+        let dead = row.problem.as_ref().expect("a reason");
+        let asked = format!("{} cannot be asked whether it arrived", row.destination);
+        assert!(dead.what.contains(&asked), "{place}: {}", dead.what);
         assert_eq!(world.sync_to_the_end().await.delivery.delivered, 0, "{place}: a dead letter waits");
 
         let world = K::world_with("lost_answer = \"resend\"").await;
@@ -164,6 +166,44 @@ async fn asks_a_person<K: Kit>(prepare: impl Fn(&RestWorld<K::Remote>)) {
 async fn where_nobody_can_be_asked_a_lost_answer_is_a_dead_letter_or_is_sent_again_as_configured() {
     asks_a_person::<ForPipedrive>(|_| ()).await;
     asks_a_person::<ForCallData>(|world| world.api().settings(|settings| settings.look_up = LookUp::NotFound)).await;
+}
+
+/// One of two dead letters may stand in the CRM; what is learnt later of both calls brings only the other one there.
+async fn newer_evidence_doubles_nothing<K: Kit>(prepare: impl Fn(&RestWorld<K::Remote>)) {
+    let world = K::world().await;
+    prepare(&world);
+    for (id, fault) in [("lost", Fault::new(FaultKind::DropAfterCommit)), ("refused", Fault::refuse(400))] {
+        world.put(&format!("{id}.json"), &told(id, "ada@example.com"));
+        world.api().add_fault(K::on_create(fault.times(1)));
+        world.sync_to_the_end().await;
+    }
+    let dead = async || {
+        let rows = world.deliveries().await;
+        let dead = rows.into_iter().filter(|row| row.state == "dead").map(|row| (row.source_id, row.problem));
+        dead.map(|(id, problem)| (id, problem.expect("a reason").code)).collect::<Vec<_>>()
+    };
+    assert_eq!((dead().await.len(), K::calls(&world).len()), (2, 1), "{}", K::NAME);
+    for (number, use_case) in ["contracts", "renewals"].into_iter().enumerate() {
+        for id in ["lost", "refused"] {
+            let mut newer = told(id, "ada@example.com");
+            newer["discovered_signals"]["use_case"] = use_case.into();
+            world.put(&format!("{id}{number}.json"), &newer);
+        }
+        world.sync_to_the_end().await;
+        assert_eq!(dead().await, [("lost".to_owned(), "TL0702".to_owned())], "{}", K::NAME);
+        assert_eq!(K::calls(&world).len(), 2, "{}: the refused one was sent, the lost one was not", K::NAME);
+    }
+    world.retry().await;
+    assert_eq!((dead().await.len(), K::calls(&world).len()), (0, 3), "{}: a person said so", K::NAME);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_revision_sends_no_dead_letter_of_which_nobody_can_tell_whether_it_arrived() {
+    newer_evidence_doubles_nothing::<ForPipedrive>(|_| ()).await;
+    newer_evidence_doubles_nothing::<ForCallData>(|world| {
+        world.api().settings(|settings| settings.look_up = LookUp::NotFound);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,17 +56,17 @@ async fn customers(Query(asked): Query<Vec<(String, String)>>) -> Json<Value> {
 }
 
 /// Nobody talks to the simulator here: the world needs one.
-async fn world() -> (RestWorld<HubSpot>, Tickets) {
+async fn world(change: impl Fn(&str) -> String) -> (RestWorld<HubSpot>, Tickets) {
     let tickets = Tickets::default();
     let app = Router::new()
         .route("/api/tickets", post(open))
-        .route("/api/tickets/{number}", put(change))
+        .route("/api/tickets/{number}", put(self::change))
         .route("/api/customers", get(customers))
         .with_state(tickets.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, app).await });
-    let table = example().replace("https://helpdesk.example.com", &format!("http://{address}"));
+    let table = change(&example()).replace("https://helpdesk.example.com", &format!("http://{address}"));
     let mut world = RestWorld::<HubSpot>::start(Default::default(), |_| table).await;
     world.environment.insert("HELPDESK_TOKEN".to_owned(), "desk-secret".to_owned());
     (world, tickets)
@@ -74,7 +74,7 @@ async fn world() -> (RestWorld<HubSpot>, Tickets) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_worked_example_delivers_each_call_once_on_its_customer() {
-    let (world, tickets) = world().await;
+    let (world, tickets) = world(str::to_owned).await;
     world.put("a.json", &told("s1", "O'Hara+Ada@example.com"));
     world.put("b.json", &told("s2", "nobody@example.com"));
     assert_eq!(world.sync().await.delivery.delivered, 2);
@@ -98,4 +98,19 @@ async fn the_worked_example_delivers_each_call_once_on_its_customer() {
     world.put("a2.json", &newer);
     assert_eq!(world.sync_to_the_end().await.delivery.updated, 1);
     assert!(tickets.lock().expect("no handler panics").iter().any(|one| one.to_string().contains("contracts")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_a_header_is_sent_as_its_reference_says() {
+    let login = "[rest.helpdesk.auth]\nkind = \"token\"\ntoken = \"env:HELPDESK_TOKEN\"\n";
+    for place in ["headers", "create.headers"] {
+        let header = format!("[rest.helpdesk.{place}]\nAuthorization = \"env:HELPDESK_HEADER\"\n");
+        let in_place = |table: &str| format!("{}\n{header}", table.replace(login, ""));
+        let (mut world, tickets) = world(in_place).await;
+        world.environment.insert("HELPDESK_HEADER".to_owned(), "Bearer desk-secret".to_owned());
+        world.put("a.json", &told("s1", "ada@example.com"));
+        let summary = world.sync().await;
+        assert_eq!(summary.delivery.delivered, 1, "{place}: {:?}", summary.delivery.hold);
+        assert_eq!(tickets.lock().expect("no handler panics").len(), 1, "{place}");
+    }
 }

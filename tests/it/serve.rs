@@ -12,7 +12,7 @@ use trunkline::engine::{Condition, Pace, Quiet, Schedule, Serving};
 use trunkline::sim::harness::{Options as RestOptions, Simulator as RestSimulator};
 use trunkline::sim::rest::hubspot::{self, CustomProperty, HubSpot};
 use trunkline::sim::salesforce::{Fault, FaultKind};
-use trunkline::store::{DeliveryFilter, DeliveryStore, ReadStore};
+use trunkline::store::{DeliveryFilter, DeliveryStore, RawFilter, ReadStore};
 
 use crate::support::clock::HandClock;
 use crate::support::session::{put, session};
@@ -369,6 +369,48 @@ async fn transcripts_of_a_folder_are_delivered_as_they_come() {
         served.figure("trunkline_calls_read_total{source=\"conversations\",result=\"new\"}").await == Some(1.0)
     })
     .await;
+    assert_eq!(served.terminate().await, Some(0));
+}
+
+/// When the one quarantined file was read last.
+async fn quarantined_at(world: &World) -> Option<i64> {
+    let context = world.context(world.clock.clone());
+    let store = context.open_store_to_read(&world.store_path()).unwrap_or_else(|failure| panic!("{}", failure.problem));
+    let filter = RawFilter { state: Some("quarantined"), ..RawFilter::default() };
+    store.raws(&filter).await.expect("a store that works").first().map(|row| row.seen_at_ms)
+}
+
+/// Waits for two more looks at the source, of which the second began after now.
+async fn looks_twice(served: &Served) {
+    let polled = "trunkline_last_poll_timestamp_seconds{source=\"sessions\"}";
+    for _ in 0..2 {
+        let before = served.figure(polled).await;
+        until("it looks again", async || served.figure(polled).await > before).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantined_file_is_read_again_when_it_changes_or_somebody_asks_and_not_at_each_poll() {
+    let world = World::new(KeyField::There).await.configure(QUICK);
+    world.contact("ada@example.com");
+    let served = Served::start(&world, &[]);
+    served.is_ready().await;
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    put(&world.sessions(), today, "one.json", "{ half a");
+    until("it is quarantined", async || quarantined_at(&world).await.is_some()).await;
+    let first = quarantined_at(&world).await;
+    looks_twice(&served).await;
+    assert_eq!(quarantined_at(&world).await, first, "polls leave it alone");
+    world.run(&["retry", "--quarantine", "--source", &world.source()]).await.exits(1);
+    let asked = quarantined_at(&world).await;
+    assert!(asked > first, "somebody asked");
+    assert_eq!(served.terminate().await, Some(0));
+
+    let served = Served::start(&world, &[]);
+    until("the next start reads it", async || quarantined_at(&world).await > asked).await;
+    put_today(&world, "one", "ada@example.com");
+    until("the mended file is a Task", async || world.tasks().len() == 1).await;
+    assert_eq!(quarantined_at(&world).await, None);
     assert_eq!(served.terminate().await, Some(0));
 }
 

@@ -15,7 +15,7 @@ use trunkline::sources::RawRef;
 use trunkline::store::sqlite::SqliteStore;
 use trunkline::store::{
     Change, Claimed, DeliveryFilter, DeliveryStore, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore,
-    Intent, IntentFate, Matching, Parts, RawFilter, ReadStore, Rearm, Settlement, StoreError, StoredProblem,
+    Intent, IntentFate, Matching, Parts, RawFilter, ReadStore, Rearm, Seen, Settlement, StoreError, StoredProblem,
 };
 
 const CRM: &str = "salesforce";
@@ -231,6 +231,43 @@ async fn a_revision_that_arrives_while_the_older_is_skipped_or_refused_makes_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_may_have_arrived_stays_dead_also_if_a_revision_came_while_it_was_settled() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    ingest(&store, vec![item("s", 1, 1.0, 1)]).await;
+    let one = claim(&store, 1, 0).await.remove(0);
+    ingest(&store, vec![item("s", 1, 2.0, 2)]).await;
+    let problem = StoredProblem { code: "TL0702".into(), what: "what".into(), help: "help".into() };
+    let change = Change::Dead { problem, intent: IntentFate::Clear };
+    let settlement = Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None };
+    store.settle(vec![settlement], 0).await.expect("works");
+    ingest(&store, vec![item("s", 1, 3.0, 3)]).await;
+    assert_eq!(state_of(&store, "s").await, "dead");
+    let which = Rearm { states: vec!["dead"], ..Rearm::default() };
+    assert_eq!(store.rearm(CRM, &which, 0).await.expect("works"), 1);
+    let again = claim(&store, 1, 0).await.remove(0);
+    assert_eq!((again.revision.0, again.intent.is_none()), (3, true), "a person sends the newest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_without_a_known_outcome_stays_on_record_also_of_a_skipped_call() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    ingest(&store, vec![item("s", 1, 1.0, 1)]).await;
+    let one = claim(&store, 1, 0).await.remove(0);
+    store.intend(vec![intent(&one, b"sent")], 0).await.expect("works");
+    let back = again(&one, 0, IntentFate::Keep { settled: false });
+    store.settle(vec![back], 0).await.expect("works");
+    let one = claim(&store, 1, 0).await.remove(0);
+    let problem = StoredProblem { code: "TL0402".into(), what: "what".into(), help: "help".into() };
+    let change = Change::Skipped { problem, match_json: "{}".to_owned() };
+    let settlement = Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None };
+    store.settle(vec![settlement], 0).await.expect("works");
+    ingest(&store, vec![item("s", 1, 2.0, 2)]).await;
+    assert!(claim(&store, 1, 0).await.remove(0).intent.is_some(), "it is resolved before anything is sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_order_and_number_of_arrivals_does_not_matter() {
     let versions = || vec![item("s", 100, 1.0, 1), item("s", 100, 2.0, 2), item("s", 100, 3.0, 3)];
     let orders: [&[usize]; 5] = [&[0, 1, 2], &[2, 1, 0], &[1, 2, 0], &[2, 2, 0, 1, 2], &[0, 2]];
@@ -272,7 +309,7 @@ async fn a_value_of_a_late_file_goes_before_that_of_an_older_one_in_every_order_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quarantined_file_is_read_again_and_a_converted_one_is_not() {
+async fn a_quarantined_file_is_told_from_a_converted_one_and_can_be_read_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), "a");
     let problem = Problem::new(RAW_EMPTY, "empty", "");
@@ -282,7 +319,10 @@ async fn a_quarantined_file_is_read_again_and_a_converted_one_is_not() {
         [IntakeResult::NewCall, IntakeResult::Quarantined]
     );
     let asked = [raw("good", 1), raw("good", 2), raw("bad", 1), raw("never", 1)];
-    assert_eq!(store.known("sessions", &asked).await.expect("works"), [true, false, false, false]);
+    assert_eq!(
+        store.known("sessions", &asked).await.expect("works"),
+        [Seen::Converted, Seen::Never, Seen::Quarantined, Seen::Never]
+    );
     assert_eq!(ingest(&store, vec![item("bad", 1, 1.0, 1)]).await, [IntakeResult::NewCall]);
     let left = RawFilter { state: Some("quarantined"), ..RawFilter::default() };
     assert!(store.raws(&left).await.expect("works").is_empty());

@@ -114,6 +114,26 @@ async fn a_dry_run_prints_a_payload_a_line_sends_none_and_remembers_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_needs_no_answer_of_the_api_and_says_that_it_had_none() {
+    let desk = one_call().await;
+    let begun = std::time::Instant::now();
+    for address in ["http://127.0.0.1:1", &desk.simulator.url()] {
+        desk.api.add_fault(Fault::refuse(503));
+        let mut command = desk.command(&["upload", "--dir", "conversations", "--dry-run"]);
+        let ran = finish({
+            command.env("CRM_BASE_URL", address);
+            command
+        });
+        let ran = ran.await.exits(0);
+        assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+        assert!(ran.stdout.contains("\"callDetails\""), "{}", ran.stdout);
+        ran.tells("call_data_api could not be asked: TL070").tells("1 call would be sent; nothing was sent");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "it is not waited for");
+    assert_eq!((desk.posts(), desk.path("trunkline.db").exists()), (0, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_api_refuses_is_a_dead_letter_with_its_words_until_it_is_retried() {
     let desk = one_call().await;
     desk.api.add_fault(Fault::refuse(400).saying("the campaign is closed").on_method("POST"));

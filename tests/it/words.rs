@@ -332,6 +332,13 @@ async fn check_notes_a_secret_that_stands_in_the_file_and_does_not_repeat_it() {
     let line = plain.lines().find(|line| line.starts_with("note secrets")).expect("a note");
     assert!(line.ends_with("the secret of salesforce.password, salesforce.client_secret"), "{line}");
     assert!(plain.contains("env:NAME") && !plain.contains("hunter2"), "{plain}");
+    let world = one_call().await.configure(
+        "[rest.desk]\nauth = { kind = \"token\", token = \"hunter2\" }\nheaders = { X-Api-Key = \"hunter3\" }",
+    );
+    let told = world.run(&["check", "--source", &world.source()]).await.exits(1).stdout;
+    let line = told.lines().find(|line| line.starts_with("note secrets")).expect("a note");
+    assert!(line.ends_with("the secret of rest.desk.auth.token, rest.desk.headers.X-Api-Key"), "{line}");
+    assert!(!told.contains("hunter"), "{told}");
     let referred =
         noted("[salesforce]\npassword = \"env:SF_CLIENT_SECRET\"\nclient_secret = \"env:SF_CLIENT_SECRET\"").await;
     assert!(!referred.contains("secrets"), "{referred}");

@@ -3,6 +3,8 @@
 //! Invariant: an answer of success that says it failed is a failure; what may have been written is never taken for
 //! refused. No problem holds more of the remote's text than `scrub` lets through.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
@@ -15,6 +17,8 @@ use crate::problem::{self, Problem, scrub};
 
 /// A whole answer.
 pub struct Answer {
+    /// The destination, by its name: problems tell whose words they hold.
+    pub from: Arc<str>,
     pub status: StatusCode,
     pub headers: HeaderMap,
     /// Null where it is no JSON.
@@ -24,11 +28,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn of(response: http::Response<Bytes>) -> Answer {
+    pub fn of(from: Arc<str>, response: http::Response<Bytes>) -> Answer {
         let (parts, bytes) = response.into_parts();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Answer { status: parts.status, headers: parts.headers, body, text }
+        Answer { from, status: parts.status, headers: parts.headers, body, text }
     }
 
     /// The first of `places` that holds something: JSON pointers, or `header:NAME`.
@@ -96,7 +100,7 @@ pub fn of_write(
             _ if said_no(&answer.body) => Outcome::Reject { problem: refused(&answer, send) },
             Some(Some(false)) => Outcome::Reject { problem: refused(&answer, send) },
             // Of success by its status, but not the answer of an API that says what became of the record.
-            Some(None) => unknown("the server's answer does not say what became of the record", &answer, send),
+            Some(None) => unknown("answers with what does not say what became of the record", &answer, send),
             _ => Outcome::Delivered { remote_id: answer.first(&send.id).unwrap_or_else(|| own_id.to_owned()), created },
         };
     }
@@ -104,14 +108,14 @@ pub fn of_write(
         401 | 403 => Outcome::Hold { problem: denied(&answer, send) },
         // Refused before anything was looked at.
         425 | 429 => busy(&answer, now),
-        408 | 500..=599 => unknown("the server failed in the middle of a request", &answer, send),
+        408 | 500..=599 => unknown("failed in the middle of a request", &answer, send),
         _ => Outcome::Reject { problem: refused(&answer, send) },
     }
 }
 
 /// Never settled: what stands in front of a server gives up on it while it is still at work, and a look-up may lag behind.
 fn unknown(what: &str, answer: &Answer, send: &Send) -> Outcome {
-    let what = format!("{what}: {}", answer.words(&send.error));
+    let what = format!("{} {what}: {}", answer.from, answer.words(&send.error));
     Outcome::Unknown { problem: Problem::new(problem::OUTCOME_UNKNOWN, what, LOOKED_UP), settled: false }
 }
 
@@ -132,7 +136,7 @@ pub fn of_question(answer: &Answer, places: &[String], now: Timestamp) -> Outcom
         401 | 403 => Outcome::Hold {
             problem: Problem::new(
                 problem::LOGIN_REFUSED,
-                format!("the server refuses the credentials: {}", answer.words(places)),
+                format!("{} refuses the credentials: {}", answer.from, answer.words(places)),
                 CREDENTIALS,
             ),
         },
@@ -140,7 +144,7 @@ pub fn of_question(answer: &Answer, places: &[String], now: Timestamp) -> Outcom
         _ => Outcome::Hold {
             problem: Problem::new(
                 problem::ORG_CONFIGURATION,
-                format!("the server does not take a question: {}", answer.words(places)),
+                format!("{} does not take a question: {}", answer.from, answer.words(places)),
                 "check base_url and the question's path in the destination's table, then run `trunkline retry`",
             ),
         },
@@ -166,18 +170,19 @@ pub fn of_transport(error: &TransportError, writes: bool) -> Outcome {
     }
 }
 
-const LOOKED_UP: &str = "nothing to do: what came of it is looked up before anything is sent again";
+/// Where it can be asked; otherwise what follows has a text of its own.
+const LOOKED_UP: &str = "nothing to do: what came of it is settled before anything is sent again";
 const CREDENTIALS: &str = "check the token or the login in the destination's table, then run `trunkline retry`";
 
 fn denied(answer: &Answer, send: &Send) -> Problem {
-    let what = format!("the server refuses the credentials: {}", answer.words(&send.error));
+    let what = format!("{} refuses the credentials: {}", answer.from, answer.words(&send.error));
     Problem::new(problem::LOGIN_REFUSED, what, CREDENTIALS)
 }
 
 fn busy(answer: &Answer, now: Timestamp) -> Outcome {
     let problem = Problem::new(
         problem::REMOTE_BUSY,
-        format!("the server asks for a pause: {}", answer.words(&[])),
+        format!("{} asks for a pause: {}", answer.from, answer.words(&[])),
         "nothing to do: it is tried again after a pause",
     );
     Outcome::Retry { after: retry_after(&answer.headers, now), problem, smaller: false }
@@ -186,7 +191,7 @@ fn busy(answer: &Answer, now: Timestamp) -> Outcome {
 fn refused(answer: &Answer, send: &Send) -> Problem {
     Problem::new(
         problem::ROW_REFUSED,
-        format!("the server refuses the record: {}", answer.words(&send.error)),
+        format!("{} refuses the record: {}", answer.from, answer.words(&send.error)),
         "mend what it names, in the record's template or in the CRM, then run `trunkline retry`",
     )
 }

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::answer::{Answer, of_transport};
-use super::config::{Auth, Settings};
+use super::config::{Auth, HeaderLines, Settings};
 use crate::destinations::{Outcome, Usage};
 use crate::net::{Transport, TransportError, is_loopback};
 use crate::problem::{CONFIG_BAD_VALUE, LOGIN_REFUSED, Problem, REMOTE_BUSY};
@@ -26,6 +26,8 @@ struct Token {
 }
 
 pub struct Client {
+    /// Of the destination.
+    name: Arc<str>,
     transport: Arc<dyn Transport>,
     settings: Arc<Settings>,
     token: RwLock<Option<Arc<Token>>>,
@@ -40,13 +42,14 @@ pub struct Call<'a> {
     /// Below the base address, or a whole URL below it.
     pub path: &'a str,
     pub body: Option<Vec<u8>>,
-    pub headers: Vec<(&'a str, &'a str)>,
+    /// Besides those of every request.
+    pub headers: &'a HeaderLines,
 }
 
 impl Client {
-    pub fn new(transport: Arc<dyn Transport>, settings: Arc<Settings>) -> Client {
+    pub fn new(name: &str, transport: Arc<dyn Transport>, settings: Arc<Settings>) -> Client {
         let (token, login) = (RwLock::new(None), Mutex::new(()));
-        Client { transport, settings, token, login, requests: AtomicU64::new(0) }
+        Client { name: name.into(), transport, settings, token, login, requests: AtomicU64::new(0) }
     }
 
     pub fn usage(&self) -> Usage {
@@ -90,11 +93,8 @@ impl Client {
         if call.body.is_some() {
             request = request.header("Content-Type", "application/json");
         }
-        for (name, value) in &self.settings.section.headers {
+        for (name, value) in self.settings.headers.all.iter().chain(call.headers) {
             request = request.header(name, value);
-        }
-        for (name, value) in &call.headers {
-            request = request.header(*name, *value);
         }
         let (header, prefix) = match &self.settings.section.auth {
             Auth::None => ("", ""),
@@ -109,7 +109,7 @@ impl Client {
         }
         let body = Bytes::from(call.body.clone().unwrap_or_default());
         let request = request.body(body).map_err(|_| hold(bad_request(&format!("{} {}", call.method, call.path))))?;
-        Ok(self.raw(request).await.map(Answer::of))
+        Ok(self.raw(request).await.map(|response| self.answer(response)))
     }
 
     async fn raw(&self, request: Request<Bytes>) -> Result<http::Response<Bytes>, TransportError> {
@@ -163,8 +163,12 @@ impl Client {
             .header("Accept", "application/json")
             .body(Bytes::from(body))
             .map_err(|_| hold(bad_request("auth.token_url")))?;
-        let answer = self.raw(request).await.map(Answer::of).map_err(|error| of_transport(&error, false))?;
-        read_token(&answer, member)
+        let response = self.raw(request).await.map_err(|error| of_transport(&error, false))?;
+        read_token(&self.answer(response), member)
+    }
+
+    fn answer(&self, response: http::Response<Bytes>) -> Answer {
+        Answer::of(Arc::clone(&self.name), response)
     }
 }
 
@@ -179,7 +183,7 @@ fn read_token(answer: &Answer, base_url_member: Option<&String>) -> Result<Token
         return Ok(Token { text: SecretString::from(text.to_owned()), base_url });
     }
     let places = ["/error_description".to_owned(), "/error".to_owned()];
-    let what = format!("the login is refused: {}", answer.words(&places));
+    let what = format!("{} refuses the login: {}", answer.from, answer.words(&places));
     if code == 429 || code >= 500 {
         let problem = Problem::new(REMOTE_BUSY, what, "nothing to do: it is tried again after a pause");
         return Err(Outcome::Retry { after: None, problem, smaller: false });

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use http::{HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
@@ -48,7 +49,7 @@ pub struct Section {
     pub keep_nulls: bool,
     #[serde(default)]
     pub auth: Auth,
-    /// Sent with every request.
+    /// Sent with every request; values may be references, as secrets are.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Texts for the templates, as `values.NAME`.
@@ -249,7 +250,21 @@ pub struct Settings {
     pub section: Section,
     pub base_url: Url,
     pub auth: AuthSecrets,
+    pub headers: Headers,
     pub timeout: Duration,
+}
+
+/// Names and values, resolved. A value may be a secret: each is marked as one, so that nothing prints it.
+pub type HeaderLines = Vec<(HeaderName, HeaderValue)>;
+
+/// The headers of all requests, and those of each kind besides.
+#[derive(Default)]
+pub struct Headers {
+    pub all: HeaderLines,
+    pub person: HeaderLines,
+    pub look_up: HeaderLines,
+    pub create: HeaderLines,
+    pub update: HeaderLines,
 }
 
 /// What `auth` refers to, resolved.
@@ -353,8 +368,16 @@ impl Settings {
                 "give 1 to 64",
             ));
         }
+        let lines = |key: &str, told: Option<&BTreeMap<String, String>>| header_lines(name, key, told, resolve);
+        let headers = Headers {
+            all: lines("headers", Some(&section.headers))?,
+            person: lines("person.headers", section.person.as_ref().map(|ask| &ask.headers))?,
+            look_up: lines("look_up.headers", section.look_up.as_ref().map(|ask| &ask.headers))?,
+            create: lines("create.headers", Some(&section.create.headers))?,
+            update: lines("update.headers", section.update.as_ref().map(|send| &send.headers))?,
+        };
         let timeout = Duration::from_secs(section.timeout_s.into());
-        Ok(Settings { section, base_url, auth, timeout })
+        Ok(Settings { section, base_url, auth, headers, timeout })
     }
 }
 
@@ -364,6 +387,24 @@ impl Section {
         let with_base = text.replace("{base_url}", base_url);
         self.values.iter().fold(with_base, |text, (name, value)| text.replace(&format!("{{values.{name}}}"), value))
     }
+}
+
+fn header_lines(
+    name: &str,
+    key: &str,
+    told: Option<&BTreeMap<String, String>>,
+    resolve: &dyn Fn(&str, &str) -> Result<SecretString, Problem>,
+) -> Result<HeaderLines, Problem> {
+    let each = told.into_iter().flatten().map(|(header, value)| {
+        let place = format!("rest.{name}.{key}.{header}");
+        // The value itself is never told: it may be a secret.
+        let unfit = || bad(format!("{place} is no header that can be sent"), "mend its name or its value");
+        let resolved = resolve(&place, value)?;
+        let mut value = HeaderValue::from_str(resolved.expose_secret()).map_err(|_| unfit())?;
+        value.set_sensitive(true);
+        Ok((HeaderName::try_from(header).map_err(|_| unfit())?, value))
+    });
+    each.collect()
 }
 
 fn address(place: &str, key: &str, text: &str, allow_http: bool) -> Result<Url, Problem> {

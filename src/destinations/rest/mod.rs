@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use self::answer::Answer;
 use self::client::Client;
-use self::config::{Ask, DoublesRule, LostAnswer, Settings, Unmatched};
+use self::config::{Ask, DoublesRule, HeaderLines, LostAnswer, Settings, Unmatched};
 use self::request::Requests;
 use super::{
     Advice, Candidate, Destination, DestinationKind, Doubles, Existing, Mapped, Match, Operation, Outcome, Person,
@@ -67,7 +67,7 @@ impl Rest {
         Ok(Rest {
             name: name.to_owned(),
             requests: Requests::new(name, &settings.section)?,
-            client: Client::new(transport, settings.clone()),
+            client: Client::new(name, transport, settings.clone()),
             settings,
             zone,
             clock,
@@ -77,8 +77,13 @@ impl Rest {
     }
 
     /// Asks a question; `Ok(None)` if the answer says that there is nothing.
-    async fn ask(&self, ask: &Ask, path: &str, body: Option<Vec<u8>>) -> Result<Option<Answer>, Outcome> {
-        let headers = ask.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    async fn ask(
+        &self,
+        ask: &Ask,
+        headers: &HeaderLines,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Option<Answer>, Outcome> {
         let call = client::Call { method: &ask.method, path, body, headers };
         let answer = self.client.send(&call).await?.map_err(|error| answer::of_transport(&error, false))?;
         if ask.none.contains(&answer.status.as_u16()) {
@@ -97,7 +102,7 @@ impl Rest {
             return Ok(*known);
         }
         let Some(path) = self.requests.probe()? else { return Ok(true) };
-        let headers = ask.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let headers = &self.settings.headers.look_up;
         let call = client::Call { method: &ask.method, path: &path, body: None, headers };
         let answer = self.client.send(&call).await?.map_err(|error| answer::of_transport(&error, false))?;
         let offers = match answer.status.as_u16() {
@@ -135,7 +140,7 @@ impl Rest {
         };
         let question = self.requests.person(call, self.date(call)).map_err(|problem| Outcome::Hold { problem })?;
         let Some((path, body, is)) = question else { return Ok(self.unmatched("unmatched", Verdict::NoEmail)) };
-        let answer = self.ask(ask, &path, body).await?;
+        let answer = self.ask(ask, &self.settings.headers.person, &path, body).await?;
         self.has_answered.store(true, Ordering::Relaxed);
         let found = answer.map(|answer| items(&answer.body, ask, &is)).unwrap_or_default();
         let Some(first) = found.first() else { return Ok(self.unmatched("unmatched", Verdict::NoMatch)) };
@@ -176,7 +181,8 @@ impl Rest {
     async fn record_of(&self, ask: &Ask, call: &RedactedCall) -> Result<Option<Existing>, Outcome> {
         let (path, body, is) =
             self.requests.look_up(call, self.date(call)).map_err(|problem| Outcome::Hold { problem })?;
-        let Some(answer) = self.ask(ask, &path, body).await? else { return Ok(None) };
+        let headers = &self.settings.headers.look_up;
+        let Some(answer) = self.ask(ask, headers, &path, body).await? else { return Ok(None) };
         let found = items(&answer.body, ask, &is).into_iter().next();
         Ok(found.map(|remote_id| Existing { remote_id, adopted: false, person_id: None, record: None }))
     }
@@ -187,9 +193,10 @@ impl Rest {
 
     async fn write_one(&self, write: &Write) -> Outcome {
         let section = &self.settings.section;
-        let (send, remote_id) = match (&write.operation, &section.update) {
-            (Operation::Create, _) => (&section.create, None),
-            (Operation::Update { remote_id }, Some(update)) => (update, Some(remote_id.as_str())),
+        let headers = &self.settings.headers;
+        let (send, headers, remote_id) = match (&write.operation, &section.update) {
+            (Operation::Create, _) => (&section.create, &headers.create, None),
+            (Operation::Update { remote_id }, Some(update)) => (update, &headers.update, Some(remote_id.as_str())),
             (Operation::Update { remote_id }, None) => {
                 return Outcome::Delivered { remote_id: remote_id.clone(), created: false };
             }
@@ -199,7 +206,6 @@ impl Rest {
             Err(problem) => return Outcome::Hold { problem },
         };
         let body = Value::Object(write.record.clone()).to_string().into_bytes();
-        let headers = send.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let call = client::Call { method: &send.method, path: &path, body: Some(body), headers };
         let own_id = remote_id.unwrap_or(write.key.as_str());
         match self.client.send(&call).await {

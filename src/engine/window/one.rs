@@ -129,7 +129,7 @@ impl Dispatcher<'_> {
         let creates = sent.operation == Operation::Create;
         if let (true, Doubles::Unseen { resend: false }) = (creates, self.readiness.doubles) {
             // Who makes it due again has looked, and decided that it is to be sent.
-            let problem = StoredProblem::from(&nobody_can_tell(claimed));
+            let problem = StoredProblem::from(&nobody_can_tell(claimed, self.destination.name()));
             let change = Change::Dead { problem, intent: IntentFate::Clear };
             self.count_dead(&change);
             return Err(Box::new(settlement(claimed, change, None)));
@@ -187,11 +187,11 @@ fn arrived(claimed: &Claimed, remote_id: &str, digest: Digest) -> Settlement {
     settlement(claimed, change, None)
 }
 
-fn nobody_can_tell(claimed: &Claimed) -> Problem {
+fn nobody_can_tell(claimed: &Claimed, destination: &str) -> Problem {
     let id = &claimed.call.call().source_id;
     Problem::new(
         problem::OUTCOME_UNKNOWN,
-        format!("session {id} was sent, the answer was lost, and the destination cannot be asked whether it arrived"),
-        format!("look there; if it is missing, run `trunkline retry {id}`"),
+        format!("session {id} was sent, the answer was lost, and {destination} cannot be asked whether it arrived"),
+        format!("look there; only if it is missing, run `trunkline retry {id}`"),
     )
 }

@@ -70,7 +70,8 @@ impl Settings {
         self.default_country.as_deref()
     }
 
-    pub(super) fn check(&self) -> Result<(), Problem> {
+    /// Whether everything can be used that was set.
+    pub fn check(&self) -> Result<(), Problem> {
         let bad = |what: &str, help: &str| Err(Problem::new(problem::CONFIG_BAD_VALUE, what, help));
         if self.grace > GRACE_MAX {
             return bad("the time that a lead may come after its call is longer than a day", "Set at most 24 hours.");

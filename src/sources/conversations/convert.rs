@@ -39,21 +39,13 @@ pub(super) struct Transcript {
     pub inflated_bytes: u64,
 }
 
-impl Transcript {
-    /// When the call went on, by its own times, else by those of its items.
-    pub(super) fn window(&self) -> Option<(Timestamp, Timestamp)> {
-        let call = &self.head.call;
-        let start = call.started_at.or(self.heard.map(|(first, _)| first))?;
-        let by_duration = || start.checked_add(SignedDuration::try_from_secs_f64(call.duration_s?).ok()?).ok();
-        let end = call.ended_at.or_else(by_duration).or(self.heard.map(|(_, last)| last)).unwrap_or(start);
-        let latest = start.checked_add(WINDOW_MAX).unwrap_or(start);
-        Some((start, end.clamp(start, latest)))
-    }
-
-    /// Whether the call can have brought a lead: it says so, or does not say that it has not.
-    pub(super) fn may_have_lead(&self) -> bool {
-        self.items.has_create_lead() || self.head.lead_generated != Some(false)
-    }
+/// When a call went on, by its own times, else by the first and last time in the conversation.
+pub(super) fn window(call: &Call, heard: Option<(Timestamp, Timestamp)>) -> Option<(Timestamp, Timestamp)> {
+    let start = call.started_at.or(heard.map(|(first, _)| first))?;
+    let by_duration = || start.checked_add(SignedDuration::try_from_secs_f64(call.duration_s?).ok()?).ok();
+    let end = call.ended_at.or_else(by_duration).or(heard.map(|(_, last)| last)).unwrap_or(start);
+    let latest = start.checked_add(WINDOW_MAX).unwrap_or(start);
+    Some((start, end.clamp(start, latest)))
 }
 
 /// Reads the stored bytes of the file `name` (its path below the source's folder) at `url`; inflating stops at `limit`.

@@ -11,6 +11,7 @@ use crate::sources::decode::{self, Refused};
 use crate::sources::wire::{Fields, Value};
 
 /// One egress file, read.
+#[derive(Clone)]
 pub(super) struct Egress {
     pub id: String,
     pub recording: Recording,

@@ -15,6 +15,7 @@ use crate::sources::decode::{self, Refused};
 use crate::sources::wire::Fields;
 
 /// One lead file, read.
+#[derive(Clone)]
 pub(super) struct LeadFile {
     pub lead: Lead,
     /// The session that it names.

@@ -15,6 +15,7 @@ use crate::sources::decode::{self, Refused};
 use crate::sources::wire::{Fields, with_object};
 
 /// One metadata file, read.
+#[derive(Clone)]
 pub(super) struct CallMetadata {
     pub facts: Facts,
     /// Every id of the session that the file gives.

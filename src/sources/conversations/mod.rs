@@ -26,6 +26,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod times;
+mod trace;
 
 pub use config::{INFLATED_BYTES_MAX, Settings};
 pub use report::{Malformed, PairingReport, Reason, Unpaired};

@@ -17,7 +17,7 @@ use super::convert::{self, Depth};
 use super::files::Folder;
 use super::naming;
 use super::report::PairingReport;
-use super::scan::Prepared;
+use super::scan::{Keeping, Prepared};
 use crate::model::Digest;
 use crate::offload::blocking;
 use crate::problem::{self, Problem};
@@ -73,10 +73,7 @@ impl Conversations {
     /// Reads leads, metadata, egress files and every transcript's evidence, and pairs them. Blocks; takes some tenths of a
     /// millisecond a file. Without it the first listing does the same. Call it again to see files that came since.
     pub fn prepare(&self) -> Result<PairingReport, Problem> {
-        let prepared = Arc::new(self.0.scan()?);
-        let report = prepared.report.clone();
-        *self.0.prepared.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
-        Ok(report)
+        self.0.look_at_all(Keeping::Nothing)
     }
 }
 
@@ -88,9 +85,22 @@ impl Inner {
         }
     }
 
-    fn scan(&self) -> Result<Prepared, Problem> {
+    fn scan(&self, keeping: Keeping<'_>) -> Result<Prepared, Problem> {
         let given = self.only.as_ref().and_then(|(_, lead)| lead.as_ref());
-        Prepared::scan(&self.settings, &self.folder, &self.names()?, given)
+        Prepared::scan(&self.settings, &self.folder, &self.names()?, given, keeping)
+    }
+
+    fn look_at_all(&self, keeping: Keeping<'_>) -> Result<PairingReport, Problem> {
+        let prepared = Arc::new(self.scan(keeping)?);
+        let report = prepared.report.clone();
+        *self.prepared.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
+        Ok(report)
+    }
+
+    /// Looks again, and keeps what the next look can use.
+    fn renew(&self) -> Result<PairingReport, Problem> {
+        let before = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.look_at_all(Keeping::Traces { before: before.as_deref() })
     }
 
     fn prepared(&self) -> Result<Arc<Prepared>, Problem> {
@@ -98,7 +108,7 @@ impl Inner {
         if let Some(prepared) = prepared.as_ref() {
             return Ok(prepared.clone());
         }
-        Ok(prepared.insert(Arc::new(self.scan()?)).clone())
+        Ok(prepared.insert(Arc::new(self.scan(Keeping::Nothing)?)).clone())
     }
 
     fn look(&self, prepared: &Prepared, name: &str) -> Result<Option<RawRef>, Problem> {
@@ -155,7 +165,7 @@ impl ObjectSource for Conversations {
 
     async fn refresh(&self) -> Result<(), Problem> {
         let inner = self.0.clone();
-        blocking(move || Conversations(inner).prepare()).await.map(|_| ())
+        blocking(move || inner.renew()).await.map(|_| ())
     }
 
     fn list(&self, _day: Date) -> BoxStream<'_, Result<RawRef, Problem>> {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::{SqliteStore, owners, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::offload::attempt;
-use crate::problem::STORE_UNUSABLE;
+use crate::problem::{OUTCOME_UNKNOWN, STORE_UNUSABLE};
 use crate::store::{
     Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, PriorIntent, Rearm, Settlement, StoreError,
     StoredProblem, decode_call,
@@ -349,6 +349,12 @@ impl Leased {
     }
 }
 
+/// A dead letter of which nobody can tell whether it arrived: nothing is left on record that a look-up could resolve. It is
+/// made due by a person alone: a newer revision that is sent could double the record.
+pub(super) fn waits_for_a_person() -> String {
+    format!("(state = 'dead' AND code = '{OUTCOME_UNKNOWN}' AND intent_at IS NULL)")
+}
+
 const MINE: &str = "WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased'";
 
 fn settle_one(connection: &Connection, me: &str, settlement: &Settlement, now_ms: i64) -> Result<usize, StoreError> {
@@ -422,17 +428,22 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
             ],
         ),
         Change::Skipped { problem, match_json } => (
-            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, code = ?5, what = ?6, help = ?7, match_json = ?8, intent_at = NULL, intent_digest = NULL"
+            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, code = ?5, what = ?6, help = ?7, match_json = ?8"
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
         ),
         Change::Dead { problem, intent } => (
             format!(
-                "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'dead' END, next_at = 0, code = ?5,
-                 what = ?6, help = ?7, attempts = attempts + 1 {}",
+                "state = CASE WHEN desired_revision > leased_revision AND NOT ?8 THEN 'due' ELSE 'dead' END, next_at = 0,
+                 code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
                 kept_intent(*intent)
             ),
-            vec![text(&problem.code), text(&problem.what), text(&problem.help)],
+            vec![
+                text(&problem.code),
+                text(&problem.what),
+                text(&problem.help),
+                Value::from(problem.code == OUTCOME_UNKNOWN.0 && *intent == IntentFate::Clear),
+            ],
         ),
         Change::Again { next_at_ms, problem, counts, isolate, rematch, remote_id, intent } => {
             let sql = format!(

@@ -11,13 +11,14 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
 use super::SqliteStore;
+use super::delivery::waits_for_a_person;
 use super::merge::{Body, Merged, encode_origins, merge};
 use crate::model::{Origin, Origins, RawRef};
-use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, StoreError, StoredProblem};
+use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, Seen, StoreError, StoredProblem};
 
 #[async_trait]
 impl IntakeStore for SqliteStore {
-    async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<bool>, StoreError> {
+    async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<Seen>, StoreError> {
         let source = source.to_owned();
         let asked: Vec<(String, String)> = raws.iter().map(|raw| (raw.url.clone(), raw.version.clone())).collect();
         self.read(move |connection| {
@@ -28,7 +29,12 @@ impl IntakeStore for SqliteStore {
                 .map(|(url, version)| {
                     let row: Option<(String, String)> =
                         statement.query_row((&source, url), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                    Ok(row.is_some_and(|(found, state)| found == *version && state == "converted"))
+                    let state = row.filter(|(found, _)| found == version).map(|(_, state)| state);
+                    Ok(match state.as_deref() {
+                        Some("converted") => Seen::Converted,
+                        Some("quarantined") => Seen::Quarantined,
+                        _ => Seen::Never,
+                    })
                 })
                 .collect()
         })
@@ -254,7 +260,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Makes the delivery due. One that is under lease keeps its lease: it will be due again when it is settled, because
+    /// Makes the delivery due, unless a person alone may do that. One that is under lease keeps its lease: it will be due again when it is settled, because
     /// the revision it delivers is not the desired one any more.
     fn put_delivery(
         &self,
@@ -263,19 +269,25 @@ impl Context<'_> {
         revision: u32,
         started_at: Option<i64>,
     ) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at)
-                 VALUES (?1, ?2, 'due', ?3, ?4, ?5)
-                 ON CONFLICT (call_key, destination) DO UPDATE SET
-                   state = CASE WHEN state = 'leased' THEN state ELSE 'due' END,
-                   order_at = excluded.order_at, desired_revision = excluded.desired_revision,
-                   next_at = CASE WHEN state = 'due' THEN next_at ELSE 0 END,
-                   attempts = CASE WHEN state = 'dead' THEN 0 ELSE attempts END,
-                   isolation = CASE WHEN state = 'dead' THEN 0 ELSE isolation END,
-                   rematched = 0, updated_at = excluded.updated_at",
-            )?
-            .execute(params![key, destination, started_at.unwrap_or(self.now_ms), revision, self.now_ms])?;
+        let sql = format!(
+            "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at)
+             VALUES (?1, ?2, 'due', ?3, ?4, ?5)
+             ON CONFLICT (call_key, destination) DO UPDATE SET
+               state = CASE WHEN state = 'leased' OR {} THEN state ELSE 'due' END,
+               order_at = excluded.order_at, desired_revision = excluded.desired_revision,
+               next_at = CASE WHEN state = 'due' THEN next_at ELSE 0 END,
+               attempts = CASE WHEN state = 'dead' THEN 0 ELSE attempts END,
+               isolation = CASE WHEN state = 'dead' THEN 0 ELSE isolation END,
+               rematched = 0, updated_at = excluded.updated_at",
+            waits_for_a_person()
+        );
+        self.connection.prepare_cached(&sql)?.execute(params![
+            key,
+            destination,
+            started_at.unwrap_or(self.now_ms),
+            revision,
+            self.now_ms
+        ])?;
         Ok(())
     }
 }

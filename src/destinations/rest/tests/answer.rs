@@ -13,7 +13,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
     for (name, value) in headers {
         response = response.header(*name, *value);
     }
-    Answer::of(response.body(Bytes::copy_from_slice(body.as_bytes())).expect("an answer"))
+    Answer::of("crm".into(), response.body(Bytes::copy_from_slice(body.as_bytes())).expect("an answer"))
 }
 
 fn told(outcome: &Outcome) -> String {

@@ -13,7 +13,7 @@ fn outcome(name: &str, bytes: &[u8]) -> Result<Call, problem::Problem> {
     let url = format!("file:///nowhere/{name}");
     let settings = Settings::new("/nowhere");
     let transcript = convert::read(&settings, name, &url, bytes, 1 << 20, Depth::Whole)?;
-    let _ = transcript.window();
+    let _ = convert::window(&transcript.head.call, transcript.heard);
     Ok(convert::finished(transcript).0)
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::files::Folder;
-use super::super::report::Reason;
-use super::super::scan::Prepared;
+use super::super::report::{PairingReport, Reason};
+use super::super::scan::{Keeping, Prepared};
 use super::*;
 use crate::sim::conversations::{Plan, Truth, write_directory};
 
@@ -259,8 +259,8 @@ fn the_order_of_files_changes_nothing() {
     let transcripts = Folder { root: settings.transcripts.clone(), bytes_max: 1 << 20 };
     let mut names = transcripts.names(false, |_| true).expect("names");
     let states = |names: &[String]| {
-        let prepared =
-            Prepared::scan(&settings, &transcripts, names, None).unwrap_or_else(|problem| panic!("{problem}"));
+        let prepared = Prepared::scan(&settings, &transcripts, names, None, Keeping::Nothing)
+            .unwrap_or_else(|problem| panic!("{problem}"));
         let mut sorted = names.to_vec();
         sorted.sort_unstable();
         let states: Vec<_> = sorted
@@ -275,6 +275,60 @@ fn the_order_of_files_changes_nothing() {
     let middle = names.len() / 3;
     names.rotate_left(middle);
     assert!(states(&names) == first);
+}
+
+/// Puts other bytes of the same length into a file, as if nothing had been written since.
+fn spoil_unseen(path: &Path) {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).expect("a file");
+    let length = std::fs::read(path).expect("a file").len();
+    std::fs::write(path, vec![b'x'; length]).expect("a writable file");
+    std::fs::File::options().write(true).open(path).and_then(|file| file.set_modified(modified)).expect("a file");
+}
+
+#[test]
+fn a_look_that_follows_another_reads_what_changed_and_tells_what_a_first_look_would() {
+    let (folder, _) = planted(&Plan::new(5, 200, 80));
+    let settings = settings(folder.path());
+    let transcripts = Folder { root: settings.transcripts.clone(), bytes_max: 1 << 20 };
+    let look = |keeping: Keeping<'_>| {
+        let names = transcripts.names(false, |_| true).expect("names");
+        let prepared = Prepared::scan(&settings, &transcripts, &names, None, keeping);
+        let prepared = prepared.unwrap_or_else(|problem| panic!("{problem}"));
+        let stamp = |name: &str| transcripts.stamp(name).expect("a stamp").expect("a file");
+        let states: Vec<_> = names.iter().map(|name| prepared.state(name, &stamp(name))).collect();
+        (states, prepared)
+    };
+    let is_as_a_first_look = |before: &Prepared| {
+        let (first, second) = (look(Keeping::Nothing), look(Keeping::Traces { before: Some(before) }));
+        assert!(first.0 == second.0 && first.1.report == second.1.report);
+        second.1
+    };
+    let before = is_as_a_first_look(&look(Keeping::Traces { before: None }).1);
+    let files = |kind: &str| {
+        let entries = std::fs::read_dir(folder.path().join(kind)).expect("a folder");
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        files.sort_unstable();
+        files
+    };
+    // One of each is gone, one is another now.
+    for kind in ["conversations", "leads", "call_metadata", "egress"] {
+        let files = files(kind);
+        std::fs::remove_file(&files[3]).expect("a file");
+        std::fs::copy(&files[7], &files[11]).expect("two files");
+    }
+    let before = is_as_a_first_look(&before);
+    // What nothing tells to have changed is not read.
+    for kind in ["conversations", "leads", "call_metadata", "egress"] {
+        files(kind).iter().take(20).for_each(|path| spoil_unseen(path));
+    }
+    let found = |report: &PairingReport| {
+        (report.paired, report.with_metadata, report.with_recording, report.transcripts_unreadable)
+    };
+    let (_, after) = look(Keeping::Traces { before: Some(&before) });
+    assert_eq!(found(&after.report), found(&before.report));
+    let (_, anew) = look(Keeping::Nothing);
+    assert_eq!(anew.report.transcripts_unreadable, before.report.transcripts_unreadable + 20);
+    assert!(anew.report.with_metadata < before.report.with_metadata);
 }
 
 #[test]
