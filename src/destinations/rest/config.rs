@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+use super::check;
 use crate::net::is_loopback;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, CONFIG_UNKNOWN_KEY, Problem, nearest};
 
@@ -218,6 +219,9 @@ pub struct Ask {
     /// The list of what was found; the answer itself where empty.
     #[serde(default)]
     pub items: String,
+    /// Whether an answer without that list, or with null in its place, says that nothing is there.
+    #[serde(default)]
+    pub items_or_absent: bool,
     /// Where an item says which call it is of (a look-up) or whose it is (a person). An item that says another is ignored.
     #[serde(default)]
     pub key: Vec<String>,
@@ -322,6 +326,7 @@ impl Settings {
         resolve: &dyn Fn(&str, &str) -> Result<SecretString, Problem>,
     ) -> Result<Settings, Problem> {
         let place = format!("[rest.{name}]");
+        check::check(&place, &section)?;
         let Some(text) = section.base_url.as_deref().filter(|text| !text.trim().is_empty()) else {
             return Err(missing(&place, "base_url"));
         };
@@ -378,6 +383,15 @@ impl Settings {
         };
         let timeout = Duration::from_secs(section.timeout_s.into());
         Ok(Settings { section, base_url, auth, headers, timeout })
+    }
+}
+
+impl Settings {
+    /// "POST crm.example.com/api/calls": without what stands behind a question mark, which can be a secret.
+    pub fn place(&self, method: &str, path: &str) -> String {
+        let path = path.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
+        let host = self.base_url.host_str().unwrap_or_default();
+        format!("{method} {host}{}/{path}", self.base_url.path().trim_end_matches('/'))
     }
 }
 
