@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -84,6 +85,8 @@ pub async fn dispatch(
     let due: u64 = dispatcher.count_due().await?;
     engine.progress.event(Event::Delivering(due));
     if due > 0 && dispatcher.prepare().await? {
+        let delivered = dispatcher.tallied(|row| row.state == "delivered").await?;
+        dispatcher.has_delivered.store(delivered > 0, Ordering::Relaxed);
         dispatcher.run().await?;
     }
     dispatcher.summary.cool_until_ms = Some(dispatcher.cool_until_ms).filter(|at_ms| *at_ms > engine.clock.now_ms());
@@ -125,6 +128,8 @@ pub(super) struct Dispatcher<'a> {
     trouble: Option<Problem>,
     cool_until_ms: i64,
     progress_at_ms: i64,
+    /// Whether the destination ever took a record, in this run or before.
+    pub(super) has_delivered: AtomicBool,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -143,6 +148,7 @@ impl<'a> Dispatcher<'a> {
             trouble: None,
             cool_until_ms: 0,
             progress_at_ms: engine.clock.now_ms(),
+            has_delivered: AtomicBool::new(false),
         }
     }
 

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::join_all;
 
 use super::{Planned, STUBBORN_ATTEMPTS_MAX, UNKNOWN_BEFORE_ISOLATION, again, operation_name, settlement};
-use crate::destinations::{Operation, Write};
+use crate::destinations::{Operation, Outcome, Write};
 use crate::engine::Event;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::lanes::{Load, pack};
 use crate::engine::outcome::{Decision, Follow, Sent, decide, later};
-use crate::problem::{ROW_DUPLICATE, ROW_TRIGGER};
+use crate::problem::{ORG_CONFIGURATION, ROW_DUPLICATE, ROW_TRIGGER};
 use crate::store::{Attempt, Change, Claimed, IntentFate, Settlement, StoreError, StoredProblem};
 
 impl Dispatcher<'_> {
@@ -61,6 +61,7 @@ impl Dispatcher<'_> {
             let now_ms = self.engine.clock.now_ms();
             let mut settlements = Vec::with_capacity(rows.len());
             for (plan, outcome) in rows.iter().zip(outcomes) {
+                let outcome = self.in_doubt(outcome);
                 let mut decision = decide(&plan.sent, outcome, now_ms, self.engine.chance());
                 self.temper(&plan.claimed, &mut decision);
                 if matches!(decision.follow, Follow::Hold(_)) {
@@ -92,6 +93,23 @@ impl Dispatcher<'_> {
             self.engine.progress.event(Event::Settled(count));
         }
         Ok(decisions)
+    }
+
+    /// A destination that never took a record and whose settings are the cause of a refusal refuses every record: it is held,
+    /// and no call is refused for it.
+    fn in_doubt(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Delivered { .. } | Outcome::Exists { .. } => {
+                self.has_delivered.store(true, Ordering::Relaxed);
+                outcome
+            }
+            Outcome::Reject { problem }
+                if problem.code == ORG_CONFIGURATION && !self.has_delivered.load(Ordering::Relaxed) =>
+            {
+                Outcome::Hold { problem }
+            }
+            outcome => outcome,
+        }
     }
 
     /// Turns endless tries into smaller batches, and at last into a dead letter.
