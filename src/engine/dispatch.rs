@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 
 use super::outcome::later;
-use super::{DeliverySummary, Engine, Event, Evidence, backoff};
+use super::{DeliverySummary, Engine, Event, Evidence, backoff, counted};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
@@ -88,6 +88,7 @@ pub async fn dispatch(
         let delivered = dispatcher.tallied(|row| row.state == "delivered").await?;
         dispatcher.has_delivered.store(delivered > 0, Ordering::Relaxed);
         dispatcher.run().await?;
+        dispatcher.tell_twins();
     }
     dispatcher.summary.cool_until_ms = Some(dispatcher.cool_until_ms).filter(|at_ms| *at_ms > engine.clock.now_ms());
     if preview.is_none() {
@@ -130,6 +131,8 @@ pub(super) struct Dispatcher<'a> {
     progress_at_ms: i64,
     /// Whether the destination ever took a record, in this run or before.
     pub(super) has_delivered: AtomicBool,
+    /// Calls that were sent although another source delivered one of the same session.
+    pub(super) twins: u64,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -149,6 +152,7 @@ impl<'a> Dispatcher<'a> {
             cool_until_ms: 0,
             progress_at_ms: engine.clock.now_ms(),
             has_delivered: AtomicBool::new(false),
+            twins: 0,
         }
     }
 
@@ -196,6 +200,17 @@ impl<'a> Dispatcher<'a> {
                     return Ok(false);
                 }
             }
+        }
+    }
+
+    fn tell_twins(&self) {
+        if self.twins > 0 {
+            let calls = counted(self.twins, "call was sent that has", "calls were sent that have");
+            self.engine.progress.event(Event::Warning(format!(
+                "{calls} the session id of a call from another source at {}: by their keys they are different calls, so it \
+                 has both. Read a session from one source alone",
+                self.destination.name()
+            )));
         }
     }
 

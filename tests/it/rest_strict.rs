@@ -49,8 +49,20 @@ impl Desk {
         finish(command).await
     }
 
+    pub fn source(&self) -> String {
+        format!("file://{}/", self.folder.path().join("sessions").display())
+    }
+
+    /// Of the session `s1`, as the file `one.json`.
+    pub fn transcript(&self) {
+        let items = json!([{ "type": "message", "role": "user", "content": "Hello" }]);
+        let times = ("2026-11-20T09:00:00Z", "2026-11-20T09:01:00Z");
+        let file = json!({ "session_id": "s1", "start_time": times.0, "end_time": times.1, "items": items });
+        std::fs::write(self.folder.path().join("one.json"), file.to_string()).expect("a writable folder");
+    }
+
     pub async fn sync(&self) -> Ran {
-        let source = format!("file://{}/", self.folder.path().join("sessions").display());
+        let source = self.source();
         let day = DAY.to_string();
         self.run(&["sync", "--source", &source, "--from", &day, "--to", &day]).await
     }
@@ -180,4 +192,131 @@ async fn an_address_that_nothing_was_ever_delivered_to_holds_and_refuses_no_call
     desk.sync().await.exits(0).says("1 delivered");
     desk.call("s2");
     desk.sync().await.exits(1).says("1 dead-lettered (TL0508)");
+}
+
+/// What `why` says in the end.
+async fn so(desk: &Desk, id: &str) -> String {
+    let ran = desk.run(&["why", id]).await.exits(0);
+    ran.stdout.lines().find(|line| line.starts_with("  so ")).expect("a conclusion").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_record_does_not_hold_is_not_said_to_be_in_it() {
+    let desk = Desk::new(CREATE, |_| (201, json!({ "id": 7 }).to_string())).await;
+    desk.call("s1");
+    desk.sync().await.exits(0).says("1 delivered");
+    assert!(so(&desk, "s1").await.contains("record 7 holds revision 1 of 1"));
+    let mut newer = told("s1", "ada@example.com");
+    newer["discovered_signals"]["use_case"] = json!("contracts");
+    put(&desk.folder.path().join("sessions"), DAY, "newer.json", newer.to_string());
+    desk.sync().await.exits(0).says("1 unchanged");
+    let so = so(&desk, "s1").await;
+    assert!(so.contains("record 7 holds revision 1 at "), "{so}");
+    assert!(so.contains("newer content cannot be sent: the destination has no update"), "{so}");
+    let rows = desk.run(&["deliveries", "--json"]).await.exits(0).json();
+    assert_eq!((&rows[0]["delivered_revision"], &rows[0]["desired_revision"]), (&json!(1), &json!(2)), "{rows:#}");
+    desk.sync().await.exits(0).says("nothing new");
+    assert_eq!(desk.posts(), 1);
+}
+
+/// A CRM that has every call already.
+async fn has_all() -> Desk {
+    Desk::new(&looked_up(""), |request| match request.split_once("?ref=") {
+        Some((_, key)) => (200, json!([{ "ref": key, "id": 7 }]).to_string()),
+        None => (500, String::new()),
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_record_holds_that_another_ledger_made_is_not_known() {
+    let desk = has_all().await;
+    desk.call("s1");
+    desk.sync().await.exits(0).says("1 unchanged");
+    let so = so(&desk, "s1").await;
+    assert!(so.contains("record 7 was there already") && so.contains("what it holds is not known"), "{so}");
+
+    let desk = has_all().await;
+    desk.transcript();
+    let ran = desk.run(&["upload", "--to", "desk", "one.json"]).await.exits(0);
+    ran.tells("1 call stands at desk already, which cannot change one; whether with this content is not known");
+    assert!(!ran.stderr.contains("since the record was made"), "{}", ran.stderr);
+    assert_eq!(desk.posts(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_two_sources_bring_is_told() {
+    let desk = Desk::new(CREATE, |_| (201, json!({ "id": 7 }).to_string())).await;
+    ["s1", "s2"].iter().for_each(|id| desk.call(id));
+    desk.sync().await.exits(0).says("2 delivered");
+    desk.transcript();
+    let ran = desk.run(&["upload", "--to", "desk", "one.json"]).await.exits(0);
+    ran.tells("1 call was sent that has the session id of a call from another source at desk");
+    let again = desk.run(&["upload", "--to", "desk", "one.json"]).await.exits(0);
+    assert!(!again.stderr.contains("another source"), "{}", again.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_stands_keeps_the_exit_code_at_one() {
+    let desk = Desk::new(CREATE, |_| (422, json!({ "error": "no colour" }).to_string())).await;
+    desk.call("s1");
+    desk.sync().await.exits(1).says("1 dead-lettered (TL0608)");
+    let again = desk.sync().await.exits(1);
+    again.says("nothing new in 1 file, 1 dead letter of before stands").tells("trunkline retry");
+    let source = desk.source();
+    // Another day's run is not about it.
+    desk.run(&["sync", "--source", &source, "--from", "2026-11-18"]).await.exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_without_people_has_no_match_rate_and_nobody_in_a_dry_run() {
+    let desk = Desk::new(CREATE, |_| (201, json!({ "id": 7 }).to_string())).await;
+    desk.call("s1");
+    let (source, day) = (desk.source(), DAY.to_string());
+    let ran = desk.run(&["sync", "--dry-run", "--source", &source, "--from", &day]).await.exits(0);
+    ran.says("create session s1 (no-person)");
+    desk.sync().await.exits(0).says("1 delivered");
+    let report = desk.run(&["report", "--to", &day, "--days", "1"]).await.exits(0);
+    assert!(!report.stdout.contains('%'), "{}", report.stdout);
+    let rows = desk.run(&["report", "--to", &day, "--days", "1", "--json"]).await.exits(0).json();
+    assert_eq!((&rows[0]["delivered"], &rows[0]["match_rate"]), (&json!(1), &json!(null)), "{rows:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_it_did_not_try_and_what_cannot_be_meant() {
+    let desk = Desk::new(CREATE, |_| (201, String::new())).await;
+    let source = desk.source();
+    let check = async || desk.run(&["check", "--source", &source]).await;
+    check().await.says("nothing was sent to it, and its requests for calls and people were not tried");
+    desk.configure(&CREATE.replace("{{ call.key }}", "\"{{ call.key }}\""));
+    check()
+        .await
+        .says("FIX  desk")
+        .says("create.body is no JSON object for a sample call")
+        .says("take quotes around it");
+    desk.configure(&CREATE.replace("POST", "PSOT"));
+    check().await.says("create.method cannot be `PSOT`");
+    desk.configure(&CREATE.replace("error =", "eror ="));
+    check().await.exits(2).says("[rest.desk]: there is no setting `create.eror`").says("did you mean `error`?");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_only_uploads_is_asked_for_neither_a_source_nor_salesforce() {
+    const ID: &str = "64b0c0ffee0000000000abcd";
+    let crm = Stub::start(|_| (axum::http::StatusCode::OK, r#"{"success": true, "data": []}"#)).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let check = async |campaign: &str, base_url: &str| {
+        let mut command = bare();
+        command.current_dir(folder.path()).args(["check", "--store", "calls.db"]);
+        command.envs([("CRM_BASE_URL", base_url), ("CRM_CAMPAIGN_ID", campaign)]);
+        command.envs(["CRM_VOICE_AGENT_ID", "CRM_CLIENT_ID"].map(|name| (name, ID)));
+        finish(command).await
+    };
+    let ran = check(ID, &crm.endpoint).await.exits(0);
+    ran.says("ok   source").says("upload` needs none").says("ok   call_data_api").says("it answered");
+    ran.tells("trunkline upload --dry-run");
+    assert!(!ran.stdout.contains("salesforce"), "{}", ran.stdout);
+    check("abc", &crm.endpoint).await.exits(0).says("note call_data_api").says("24 hexadecimal digits");
+    drop(crm);
+    check(ID, "http://127.0.0.1:9").await.exits(1).says("FIX  call_data_api TL0701");
 }
