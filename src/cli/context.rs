@@ -117,7 +117,7 @@ impl Context {
     pub fn routes(&self, settings: &Settings) -> Result<Vec<Route>, Failure> {
         let mut routes = Vec::new();
         if settings.uses_salesforce() {
-            routes.push(Route { destination: self.salesforce(settings)?, limits: settings.dispatch });
+            routes.push(Route { destination: self.salesforce(settings)?, limits: settings.dispatch, scope: None });
         }
         for name in settings.rest_names() {
             routes.push(self.rest(settings, &name)?);
@@ -128,7 +128,7 @@ impl Context {
     /// The call-data API, where only uploads go to it and the ledger has something for it.
     pub async fn upload_route(&self, settings: &Settings, store: &dyn ReadStore) -> Result<Option<Route>, Failure> {
         let is_named = settings.rest_names().iter().any(|name| name == CALL_DATA_API);
-        if is_named || store.tally(CALL_DATA_API).await?.is_empty() {
+        if is_named || store.tally(CALL_DATA_API, None).await?.is_empty() {
             return Ok(None);
         }
         self.rest(settings, CALL_DATA_API).map(Some)
@@ -145,7 +145,7 @@ impl Context {
         let limits = DispatchLimits { lanes, window, ..settings.dispatch };
         let zone = settings.time_zone.clone();
         let destination = Arc::new(rest::Rest::new(name, rest, zone, Arc::new(transport), now)?);
-        Ok(Route { destination, limits })
+        Ok(Route { destination, limits, scope: None })
     }
 
     pub fn salesforce(&self, settings: &Settings) -> Result<Arc<dyn Destination>, Failure> {

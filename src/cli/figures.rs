@@ -59,7 +59,7 @@ impl Figures {
         let mut family = Family::new("trunkline_deliveries", Kind::Gauge, help);
         for route in routes {
             let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-            let tally = self.store.tally(&route.name).await?;
+            let tally = self.store.tally(&route.name, None).await?;
             for row in &tally {
                 *counts.entry(row.state.as_str()).or_default() += row.count;
             }

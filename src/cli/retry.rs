@@ -48,7 +48,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     context.stop_on_signals();
     let engine = context.engine(Arc::clone(&store), sync::progress(output));
     let upload = context.upload_route(&settings, store.as_ref()).await?;
-    let only_uploads = upload.is_some() && settings.source.is_none() && store.tally(SALESFORCE).await?.is_empty();
+    let only_uploads = upload.is_some() && settings.source.is_none() && store.tally(SALESFORCE, None).await?.is_empty();
     let mut routes =
         if only_uploads && settings.rest_names().is_empty() { Vec::new() } else { context.routes(&settings)? };
     let read_for = routes.len();

@@ -17,6 +17,7 @@ use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, SOURCE_MIS
 use crate::sources::ObjectSource;
 use crate::sources::conversations::{self, Conversations, PairingReport};
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Place, Scope};
 
 /// The name of the value in payloads, and of its variable.
 const CALLER_PHONE: (&str, &str) = ("default_caller_phone", "CRM_DEFAULT_CALLER_PHONE");
@@ -78,7 +79,7 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         stand_in(&mut settings, &name, phone)?;
     }
     let source = Arc::new(source(&arguments, &settings)?);
-    let route = route(context, &settings, &name)?;
+    let route = Route { scope: Some(scope(&arguments, &source)), ..route(context, &settings, &name)? };
     context.stop_on_signals();
     source.probe().await?;
     let report = prepare(&source, output).await?;
@@ -94,6 +95,18 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
     let uploaded = run.run(today(context, &settings), None).await?;
     drop(run);
     upload_answer::tell(context, &name, &uploaded, &report, output)
+}
+
+/// Of everything that is due, what this upload is about.
+fn scope(arguments: &Arguments, source: &Conversations) -> Scope {
+    let address = source.address();
+    let place = match arguments.dir {
+        Some(_) => {
+            Place::Folder { address: format!("{}/", address.trim_end_matches('/')), subfolders: arguments.subfolders }
+        }
+        None => Place::File(address.to_owned()),
+    };
+    Scope { source: source.name().to_owned(), place }
 }
 
 /// Everything that the flags say of the directory, checked as far as it can be before anything is read.

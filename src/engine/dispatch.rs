@@ -4,18 +4,17 @@
 //! progress was made for as long as the patience lasts. Whatever is left stays due.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::civil::Date;
 
 use super::outcome::later;
-use super::{DeliverySummary, Engine, Event, Evidence, backoff, counted};
+use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff, counted};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::redact::RedactedCall;
-use crate::store::{Parts, StoreError, StoredProblem, Tally};
+use crate::store::{Parts, Scope, StoreError, StoredProblem};
 
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -70,23 +69,21 @@ pub trait Preview: Send + Sync {
     fn refused(&self, call: &RedactedCall, problem: &Problem);
 }
 
-/// Delivers everything that is due at `destination`. With a `preview`, nothing is written and the store must be a copy.
+/// Delivers what is due of the calls of `route` at its destination. With a `preview`, nothing is written and the store must be
+/// a copy.
 /// Without `evidence` the source is not looked at before a record is changed.
 pub async fn dispatch(
     engine: &Engine,
-    destination: &Arc<dyn Destination>,
-    limits: DispatchLimits,
+    route: &Route,
     preview: Option<&dyn Preview>,
     evidence: Option<Evidence<'_>>,
 ) -> Result<DeliverySummary, StoreError> {
-    let mut dispatcher = Dispatcher { preview, evidence, ..Dispatcher::new(engine, destination.as_ref(), limits) };
+    let mut dispatcher = Dispatcher { preview, evidence, ..Dispatcher::new(engine, route) };
     engine.store.reclaim(engine.clock.now_ms()).await?;
     let damaged = dispatcher.count_damaged().await?;
     let due: u64 = dispatcher.count_due().await?;
     engine.progress.event(Event::Delivering(due));
     if due > 0 && dispatcher.prepare().await? {
-        let delivered = dispatcher.tallied(|row| row.state == "delivered").await?;
-        dispatcher.has_delivered.store(delivered > 0, Ordering::Relaxed);
         dispatcher.run().await?;
         dispatcher.tell_twins();
     }
@@ -116,6 +113,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) engine: &'a Engine,
     pub(super) destination: &'a dyn Destination,
     pub(super) limits: DispatchLimits,
+    scope: Option<&'a Scope>,
     pub(super) preview: Option<&'a dyn Preview>,
     pub(super) evidence: Option<Evidence<'a>>,
     pub(super) readiness: Readiness,
@@ -129,18 +127,20 @@ pub(super) struct Dispatcher<'a> {
     trouble: Option<Problem>,
     cool_until_ms: i64,
     progress_at_ms: i64,
-    /// Whether the destination ever took a record, in this run or before.
+    /// Whether the destination is known to have taken a record, in this run or before.
     pub(super) has_delivered: AtomicBool,
     /// Calls that were sent although another source delivered one of the same session.
     pub(super) twins: u64,
 }
 
 impl<'a> Dispatcher<'a> {
-    fn new(engine: &'a Engine, destination: &'a dyn Destination, limits: DispatchLimits) -> Dispatcher<'a> {
+    fn new(engine: &'a Engine, route: &'a Route) -> Dispatcher<'a> {
+        let limits = route.limits;
         Dispatcher {
             engine,
-            destination,
+            destination: route.destination.as_ref(),
             limits,
+            scope: route.scope.as_ref(),
             preview: None,
             evidence: None,
             readiness: Readiness { doubles: Doubles::Unseen { resend: false }, key_advice: None, warnings: Vec::new() },
@@ -156,18 +156,15 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
+    /// Everything that is not settled and in nobody's hands; what a process that is gone had was taken back before.
     async fn count_due(&self) -> Result<u64, StoreError> {
-        self.tallied(|row| ["due", "held", "unknown"].contains(&row.state.as_str())).await
+        self.engine.store.count(self.destination.name(), "due", None, self.scope).await
     }
 
     /// Dead letters because their call does not read back from the ledger.
     async fn count_damaged(&self) -> Result<u64, StoreError> {
-        self.tallied(|row| row.state == "dead" && row.code.as_deref() == Some(problem::STORE_UNUSABLE.0)).await
-    }
-
-    async fn tallied(&self, counts: impl Fn(&Tally) -> bool) -> Result<u64, StoreError> {
-        let tally = self.engine.store.tally(self.destination.name()).await?;
-        Ok(tally.iter().filter(|row| counts(row)).map(|row| row.count).sum())
+        let damaged = Some(problem::STORE_UNUSABLE.0);
+        self.engine.store.count(self.destination.name(), "dead", damaged, self.scope).await
     }
 
     /// Gets the destination ready; false if it cannot be used now.
@@ -223,7 +220,8 @@ impl<'a> Dispatcher<'a> {
             let now_ms = self.engine.clock.now_ms();
             let lease_until_ms = later(now_ms, self.limits.lease);
             let name = self.destination.name();
-            let claimed = self.engine.store.claim(name, self.limits.window, parts, now_ms, lease_until_ms).await?;
+            let (store, window) = (&self.engine.store, self.limits.window);
+            let claimed = store.claim(name, self.scope, window, parts, now_ms, lease_until_ms).await?;
             if !claimed.is_empty() {
                 let before_ms = self.progress_at_ms;
                 self.window(claimed).await?;
@@ -237,7 +235,7 @@ impl<'a> Dispatcher<'a> {
             if self.engine.store.reclaim(now_ms).await? > 0 {
                 continue;
             }
-            match self.engine.store.next_due(name).await? {
+            match self.engine.store.next_due(name, self.scope).await? {
                 Some(at_ms) if self.preview.is_none() => {
                     if !self.wait_or_give_up(at_ms).await {
                         break;

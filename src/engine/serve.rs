@@ -230,14 +230,14 @@ impl Serving {
                     let own = backoff::wait(failures, None, engine.chance());
                     (own.max(self.until(round.cool_until_ms)), false)
                 }
-                // What is due waits for a time of its own.
+                // What is due waits for a time of its own; where nothing is, a new call shows how it does.
                 Condition::Failing(_) => {
-                    let next = engine.store.next_due(name).await?;
-                    (self.until(next).clamp(PAUSE, IDLE), false)
+                    let next = engine.store.next_due(name, None).await?;
+                    (next.map_or(IDLE, |at_ms| self.until(Some(at_ms))).clamp(PAUSE, IDLE), next.is_none())
                 }
                 Condition::Usable | Condition::Unknown => {
                     failures = 0;
-                    let next = engine.store.next_due(name).await?;
+                    let next = engine.store.next_due(name, None).await?;
                     let wait = next.map_or(IDLE, |at_ms| self.until(Some(at_ms)).min(IDLE));
                     (if round.settled { wait } else { wait.max(PAUSE) }, true)
                 }
@@ -257,7 +257,7 @@ impl Serving {
         // What the last poll has seen is known as it is.
         let since_ms = self.engine.clock.now_ms() - self.pace.poll.as_millis() as i64;
         let evidence = Evidence { readings: &self.readings, since_ms };
-        let mut delivery = dispatch(engine, &route.destination, route.limits, None, Some(evidence)).await?;
+        let mut delivery = dispatch(engine, route, None, Some(evidence)).await?;
         self.board.delivered(index, &delivery);
         let settled = delivery.settled();
         let mut round = Round { settled: settled > 0, tried: false, cool_until_ms: delivery.cool_until_ms };

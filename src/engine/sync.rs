@@ -11,7 +11,7 @@ use super::{
 };
 use crate::destinations::Destination;
 use crate::problem;
-use crate::store::{Rearm, StoreError};
+use crate::store::{Rearm, Scope, StoreError};
 
 /// The days of a run, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +26,12 @@ impl Days {
     }
 }
 
-/// A destination and how much goes to it at once.
+/// A destination, how much goes to it at once, and of which calls.
 pub struct Route {
     pub destination: Arc<dyn Destination>,
     pub limits: DispatchLimits,
+    /// Only the calls of this place; `None`: all that are due.
+    pub scope: Option<Scope>,
 }
 
 /// Delivers what is due at each of `routes`, all at the same time: one that fails or is slow holds no other up.
@@ -40,7 +42,7 @@ pub async fn deliver(
     evidence: Option<Evidence<'_>>,
 ) -> Result<Vec<Delivered>, StoreError> {
     let each = routes.iter().map(|route| async move {
-        let delivery = dispatch(engine, &route.destination, route.limits, preview, evidence).await?;
+        let delivery = dispatch(engine, route, preview, evidence).await?;
         let (destination, requests) = (route.destination.name().to_owned(), route.destination.usage().requests);
         Ok(Delivered { destination, requests, delivery })
     });

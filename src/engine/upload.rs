@@ -23,6 +23,7 @@ pub const FAILURES_NAMED_MAX: usize = 1000;
 pub struct UploadRun {
     pub engine: Engine,
     pub reading: Reading,
+    /// With the directory as its scope: nobody waits for what is due of another one.
     pub route: Route,
 }
 
@@ -65,8 +66,8 @@ pub struct Uploaded {
 }
 
 impl UploadRun {
-    /// Reads the source, which tells the same files for every day, and delivers everything that is due at the
-    /// destination, earlier leftovers included. `day` stands with the files in the ledger.
+    /// Reads the source, which tells the same files for every day, and delivers what is due of the calls of the route,
+    /// earlier leftovers included. `day` stands with the files in the ledger.
     pub async fn run(&self, day: Date, preview: Option<&dyn Preview>) -> Result<Uploaded, StoreError> {
         let engine = &self.engine;
         let started_ms = engine.clock.now_ms();

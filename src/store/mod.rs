@@ -58,10 +58,11 @@ pub trait DeliveryStore: Send + Sync {
     /// Takes back the deliveries of processes that are gone or whose lease has run out. Answers how many.
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError>;
 
-    /// Leases up to `count` due deliveries, oldest call first.
+    /// Leases up to `count` due deliveries, oldest call first; with a scope, of its calls alone.
     async fn claim(
         &self,
         destination: &str,
+        scope: Option<&Scope>,
         count: usize,
         parts: Parts,
         now_ms: i64,
@@ -69,7 +70,7 @@ pub trait DeliveryStore: Send + Sync {
     ) -> Result<Vec<Claimed>, StoreError>;
 
     /// When the next delivery falls due, if any waits (leases of other processes do not count).
-    async fn next_due(&self, destination: &str) -> Result<Option<i64>, StoreError>;
+    async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError>;
 
     /// Records, before anything is sent, what is about to be sent. Answers the ids whose lease still held; the others
     /// must not be sent.
@@ -134,12 +135,25 @@ pub trait ReadStore: Send + Sync {
 
     async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
 
+    /// Deliveries of a destination in this state of the ledger, and with this code if one is given. Reads no more than
+    /// those, however large the ledger is.
+    async fn count(
+        &self,
+        destination: &str,
+        state: &'static str,
+        code: Option<&'static str>,
+        scope: Option<&Scope>,
+    ) -> Result<u64, StoreError>;
+
     /// Deliveries of a destination by state and code.
-    async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError>;
+    async fn tally(&self, destination: &str, scope: Option<&Scope>) -> Result<Vec<Tally>, StoreError>;
 
     /// Dead letters of `destination` that stand since before `before_ms`, of calls that have a file in the folders of
     /// these days.
     async fn dead_letters(&self, destination: &str, days: (Date, Date), before_ms: i64) -> Result<u64, StoreError>;
+
+    /// Whether any record is known to stand at `destination`.
+    async fn ever_delivered(&self, destination: &str) -> Result<bool, StoreError>;
 
     /// How many of these calls have the session id of a call that another source delivered to `destination`.
     async fn twins(&self, destination: &str, keys: &[CallKey]) -> Result<u64, StoreError>;

@@ -64,6 +64,22 @@ pub enum IntakeResult {
     Quarantined,
 }
 
+/// The calls of one place: those that a file there was converted to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The configured name of the source.
+    pub source: String,
+    pub place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The address of one file.
+    File(String),
+    /// The address of a folder, with a slash at its end.
+    Folder { address: String, subfolders: bool },
+}
+
 /// How much of a call a claim brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parts {

@@ -23,6 +23,8 @@ mod rest_payloads;
 mod rest_strict;
 mod s3_night;
 mod serve;
+#[cfg(feature = "proof")]
+mod simulation;
 mod store;
 mod support;
 mod upload;

@@ -206,6 +206,21 @@ async fn a_newer_revision_sends_no_dead_letter_of_which_nobody_can_tell_whether_
     .await;
 }
 
+/// What docs/rest.md says of servers that store a call and answer that they did not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_stored_and_refused_is_doubled_by_a_retry_unless_it_is_looked_up_first() {
+    for (more, expected) in [("", 2), ("look_up_first = true", 1)] {
+        let world = ForCallData::world_with(more).await;
+        world.put("a.json", &told("s1", "ada@example.com"));
+        world.api().add_fault(ForCallData::on_create(Fault::commit_then(400).times(1)));
+        let summary = world.sync_to_the_end().await;
+        assert_eq!((summary.delivery.dead.get("TL0608"), ForCallData::calls(&world).len()), (Some(&1), 1), "{more}");
+        world.retry().await;
+        assert_eq!(ForCallData::calls(&world).len(), expected, "{more}");
+        assert!(world.deliveries().await.iter().all(|row| row.state == "delivered"), "{more}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_up_that_lags_behind_is_waited_for() {
     for fault in [Fault::commit_then(500), Fault::commit_then(503), Fault::new(FaultKind::DropAfterCommit)] {

@@ -15,7 +15,8 @@ use trunkline::sources::RawRef;
 use trunkline::store::sqlite::SqliteStore;
 use trunkline::store::{
     Change, Claimed, DeliveryFilter, DeliveryStore, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore,
-    Intent, IntentFate, Matching, Parts, RawFilter, ReadStore, Rearm, Seen, Settlement, StoreError, StoredProblem,
+    Intent, IntentFate, Matching, Parts, Place, RawFilter, ReadStore, Rearm, Scope, Seen, Settlement, StoreError,
+    StoredProblem,
 };
 
 const CRM: &str = "salesforce";
@@ -49,7 +50,7 @@ async fn ingest(store: &SqliteStore, items: Vec<IntakeItem>) -> Vec<IntakeResult
 }
 
 async fn claim(store: &SqliteStore, count: usize, now_ms: i64) -> Vec<Claimed> {
-    store.claim(CRM, count, Parts::Whole, now_ms, now_ms + LEASE_MS).await.expect("a store that works")
+    store.claim(CRM, None, count, Parts::Whole, now_ms, now_ms + LEASE_MS).await.expect("a store that works")
 }
 
 fn delivered(one: &Claimed, remote_id: &str) -> Settlement {
@@ -105,6 +106,37 @@ async fn due_deliveries_are_claimed_once_and_the_oldest_call_first() {
     let names: Vec<String> = claim(&second, 10, 0).await.iter().map(|one| one.call.call().source_id.clone()).collect();
     assert_eq!(names, ["late"]);
     assert!(claim(&store, 10, 0).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_is_the_calls_of_one_folder_or_file_and_of_no_neighbour() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    let places = ["calls/one", "calls/below/two", "calls0", "calls/oneself", "other/one"];
+    let items = places.iter().enumerate().map(|(number, place)| {
+        let mut item = item(place, number as i64, 1.0, 1);
+        item.raw.url = format!("file:///{place}");
+        item
+    });
+    ingest(&store, items.collect()).await;
+    let of = |place: Place| Scope { source: "sessions".to_owned(), place };
+    let folder_of = |subfolders: bool| of(Place::Folder { address: "file:///calls/".to_owned(), subfolders });
+    let check = async |scope: Scope, expected: &[&str]| {
+        let tally = store.tally(CRM, Some(&scope)).await.expect("works");
+        assert_eq!(tally.iter().map(|row| row.count).sum::<u64>(), expected.len() as u64, "{scope:?}");
+        let due = store.next_due(CRM, Some(&scope)).await.expect("works");
+        assert_eq!(due.is_some(), !expected.is_empty(), "{scope:?}");
+        let claimed = store.claim(CRM, Some(&scope), 9, Parts::Head, 0, LEASE_MS).await.expect("works");
+        let ids: Vec<&str> = claimed.iter().map(|one| one.call.call().source_id.as_str()).collect();
+        assert_eq!(ids, expected, "{scope:?}");
+        let back = claimed.iter().map(|one| again(one, 0, IntentFate::Leave)).collect();
+        store.settle(back, 0).await.expect("works");
+    };
+    check(of(Place::File("file:///calls/one".to_owned())), &["calls/one"]).await;
+    check(of(Place::File("file:///calls/nothing".to_owned())), &[]).await;
+    check(folder_of(false), &["calls/one", "calls/oneself"]).await;
+    check(folder_of(true), &["calls/one", "calls/below/two", "calls/oneself"]).await;
+    check(Scope { source: "conversations".to_owned(), ..folder_of(true) }, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -500,7 +532,7 @@ async fn a_hold_keeps_its_beginning_and_a_retry_forgets_attempts() {
     store.release_hold(CRM).await.expect("works");
     let one = claim(&store, 1, 0).await.remove(0);
     store.settle(vec![again(&one, 5000, IntentFate::Clear)], 1).await.expect("works");
-    assert_eq!(store.next_due(CRM).await.expect("works"), Some(5000));
+    assert_eq!(store.next_due(CRM, None).await.expect("works"), Some(5000));
     assert!(claim(&store, 1, 4999).await.is_empty());
     let which = Rearm { states: vec!["due"], ..Rearm::default() };
     assert_eq!(store.rearm(CRM, &which, 2).await.expect("works"), 1);

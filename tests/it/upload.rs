@@ -7,8 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use trunkline::sim::call_data_api::Fault;
 use trunkline::sim::conversations::Plan;
+use trunkline::sim::harness::{Fault as RestFault, Options as RestOptions, Simulator as RestSimulator};
+use trunkline::sim::rest::hubspot::HubSpot;
 
 use crate::support::binary::{bare, finish};
+use crate::support::rest_kits::{ForHubSpot, Kit};
 use crate::support::upload::{Desk, totals};
 
 /// A transcript with times, of a caller with or without a number.
@@ -190,6 +193,49 @@ async fn the_same_directory_can_go_to_a_second_destination() {
     }
     let campaigns: Vec<Value> = desk.stored()["s1"].iter().map(|payload| payload["campaignId"].clone()).collect();
     assert_eq!(campaigns, ["64b0c0ffee0000000000000a", "64b0c0ffee0000000000000d"]);
+}
+
+/// What the transcripts of two folders say, at a CRM that can change a record.
+fn said(crm: &RestSimulator<HubSpot>) -> Vec<String> {
+    let records = crm.api().records("calls");
+    records.iter().map(|record| record["hs_call_body"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_neither_waits_for_nor_delivers_what_is_due_of_another_directory() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let options = RestOptions { settings: ForHubSpot::settings(), ..RestOptions::default() };
+    let crm = RestSimulator::start(listener, options).expect("a simulator");
+    let desk = Desk::new().await;
+    let table = |patience_s: u32| {
+        let text = "\"hs_call_body\": {{ call.turns[0].text }}";
+        let own = "\"trunkline_call_key\": {{ call.key }}, \"hs_timestamp\": \"2026-11-20T09:00:00Z\"";
+        let create = format!("create.body = '{{\"properties\": {{{own}, {text}}}}}'");
+        let more = format!("{create}\nupdate.body = '{{\"properties\": {{{text}}}}}'");
+        format!("[delivery]\nsettle_s = 1\npatience_s = {patience_s}\n{}", ForHubSpot::config(&crm.url(), &more))
+    };
+    desk.put("trunkline.toml", &table(2));
+    desk.put("b/two.json", &transcript("s2", None, "Hello from b"));
+    desk.run(&["upload", "--dir", "b", "--to", "hubspot"]).await.exits(0);
+    desk.put("b/two.json", &transcript("s2", None, "Hello again from b"));
+    crm.api().add_fault(RestFault::refuse(503).on_method("PATCH"));
+    let ran = desk.run(&["upload", "--dir", "b", "--to", "hubspot"]).await;
+    assert_eq!(totals(&ran.exits(3)), [0, 1, 1]);
+
+    desk.put("trunkline.toml", &table(40));
+    desk.put("a/one.json", &transcript("s1", None, "Hello from a"));
+    let begun = std::time::Instant::now();
+    let ran = desk.run(&["upload", "--dir", "a", "--to", "hubspot"]).await.exits(0);
+    assert_eq!(totals(&ran), [1, 0, 1]);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert_eq!(said(&crm).len(), 2);
+
+    crm.api().clear_faults();
+    desk.run(&["upload", "--dir", "a", "--to", "hubspot"]).await.exits(0);
+    assert!(!said(&crm).contains(&"Hello again from b".to_owned()), "{:?}", said(&crm));
+    let ran = desk.run(&["upload", "b/two.json", "--to", "hubspot"]).await.exits(0);
+    assert_eq!(totals(&ran), [1, 0, 1]);
+    assert!(said(&crm).contains(&"Hello again from b".to_owned()), "{:?}", said(&crm));
 }
 
 #[tokio::test(flavor = "multi_thread")]

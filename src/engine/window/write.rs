@@ -61,7 +61,7 @@ impl Dispatcher<'_> {
             let now_ms = self.engine.clock.now_ms();
             let mut settlements = Vec::with_capacity(rows.len());
             for (plan, outcome) in rows.iter().zip(outcomes) {
-                let outcome = self.in_doubt(outcome);
+                let outcome = self.in_doubt(outcome).await?;
                 let mut decision = decide(&plan.sent, outcome, now_ms, self.engine.chance());
                 self.temper(&plan.claimed, &mut decision);
                 if matches!(decision.follow, Follow::Hold(_)) {
@@ -97,18 +97,19 @@ impl Dispatcher<'_> {
 
     /// A destination that never took a record and whose settings are the cause of a refusal refuses every record: it is held,
     /// and no call is refused for it.
-    fn in_doubt(&self, outcome: Outcome) -> Outcome {
+    async fn in_doubt(&self, outcome: Outcome) -> Result<Outcome, StoreError> {
+        let taken = matches!(outcome, Outcome::Delivered { .. } | Outcome::Exists { .. });
+        if taken {
+            self.has_delivered.store(true, Ordering::Relaxed);
+        }
         match outcome {
-            Outcome::Delivered { .. } | Outcome::Exists { .. } => {
-                self.has_delivered.store(true, Ordering::Relaxed);
-                outcome
+            Outcome::Reject { problem } if problem.code == ORG_CONFIGURATION => {
+                let known = self.has_delivered.load(Ordering::Relaxed);
+                let ever = known || self.engine.store.ever_delivered(self.destination.name()).await?;
+                self.has_delivered.fetch_or(ever, Ordering::Relaxed);
+                Ok(if ever { Outcome::Reject { problem } } else { Outcome::Hold { problem } })
             }
-            Outcome::Reject { problem }
-                if problem.code == ORG_CONFIGURATION && !self.has_delivered.load(Ordering::Relaxed) =>
-            {
-                Outcome::Hold { problem }
-            }
-            outcome => outcome,
+            outcome => Ok(outcome),
         }
     }
 

@@ -180,6 +180,16 @@ impl<R: Remote> Api<R> {
         Api(Arc::new(Shared { state: Mutex::new(state), now: options.now, releases: watch::Sender::new(0) }))
     }
 
+    /// A system without a port.
+    pub fn alone(options: Options<R>) -> Api<R> {
+        Api::new(options)
+    }
+
+    /// Answers a request without a port. `None`: the connection ends before the answer is whole.
+    pub async fn answer(&self, request: http::Request<bytes::Bytes>) -> Option<http::Response<bytes::Bytes>> {
+        wire::answer(self, request).await
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

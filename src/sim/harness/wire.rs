@@ -74,6 +74,21 @@ async fn respond<R: Remote>(api: Api<R>, request: HttpRequest<HyperBody>) -> Res
     }
 }
 
+/// Answers a request without a port, for tests that have a network of their own. `None`: the connection ends before the
+/// answer is whole.
+pub(super) async fn answer<R: Remote>(api: &Api<R>, request: HttpRequest<Bytes>) -> Option<Response<Bytes>> {
+    let (head, body) = request.into_parts();
+    let target = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+    let mut headers = head.headers;
+    if let Some(host) = head.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+        headers.entry(header::HOST).or_insert(host);
+    }
+    let request = Request::new(head.method.as_str(), &target, headers, body);
+    let Outcome::Answer(mut answer) = service::handle(api, &request).await else { return None };
+    let body = Bytes::from(std::mem::take(&mut answer.body));
+    Some(with_body(&answer, Body::empty()).map(|_| body))
+}
+
 fn with_body(answer: &Answer, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

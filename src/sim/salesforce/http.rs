@@ -84,6 +84,24 @@ async fn respond(org: Org, request: Request<HyperBody>) -> Result<Response<Body>
     }
 }
 
+/// Answers a request without a port, for tests that have a network of their own. `None`: the connection ends before the
+/// answer is whole.
+pub(super) async fn answer(org: &Org, request: Request<Bytes>) -> Option<Response<Bytes>> {
+    let (head, body) = request.into_parts();
+    let target = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+    let mut headers = head.headers;
+    if let Some(host) = head.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+        headers.entry(header::HOST).or_insert(host);
+    }
+    let incoming = Incoming { method: head.method.to_string(), target, headers, body };
+    let Outcome::Answer(answer) = service::handle(org, &incoming).await else { return None };
+    let Parts { status, headers, body } = response_parts(answer, false);
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Some(response)
+}
+
 fn has_coding(headers: &HeaderMap, name: HeaderName, coding: &str) -> bool {
     headers.get_all(name).iter().any(|value| value.to_str().is_ok_and(|value| value.contains(coding)))
 }

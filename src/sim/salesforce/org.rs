@@ -22,7 +22,7 @@ use super::query::Cursors;
 use super::schema::{Object, Schema};
 use super::settings::Settings;
 use super::table::{RowNumber, Table};
-use super::{Clock, Credentials, JwtVerifier, Options, page, seed, state};
+use super::{Clock, Credentials, JwtVerifier, Options, http, page, seed, state};
 
 pub use super::state::StateError;
 
@@ -139,6 +139,16 @@ impl Org {
             seed::standard_records(&mut state, &org.shared.credentials);
         }
         Ok(org)
+    }
+
+    /// An org without a port.
+    pub fn alone(options: Options) -> Result<Org, StateError> {
+        Org::new(options)
+    }
+
+    /// Answers a request without a port. `None`: the connection ends before the answer is whole.
+    pub async fn answer(&self, request: ::http::Request<bytes::Bytes>) -> Option<::http::Response<bytes::Bytes>> {
+        http::answer(self, request).await
     }
 
     /// The state at this moment; a panic elsewhere does not lock everybody out.

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::{SqliteStore, owners, standing};
+use super::{SqliteStore, owners, scope, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::offload::attempt;
 use crate::problem::{OUTCOME_UNKNOWN, STORE_UNUSABLE};
 use crate::store::{
-    Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, PriorIntent, Rearm, Settlement, StoreError,
+    Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, PriorIntent, Rearm, Scope, Settlement, StoreError,
     StoredProblem, decode_call,
 };
 
@@ -46,22 +46,26 @@ impl DeliveryStore for SqliteStore {
     async fn claim(
         &self,
         destination: &str,
+        scope: Option<&Scope>,
         count: usize,
         parts: Parts,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
         let whole = parts == Parts::Whole;
+        let (among, values) = scope::condition(scope, 5);
+        let find = format!(
+            "SELECT d.id, b.head_bytes + CASE WHEN ?4 THEN b.tail_bytes ELSE 0 END
+             FROM delivery d JOIN call_body b USING (call_key)
+             WHERE d.destination = ?1 AND d.state = 'due' AND d.next_at <= ?2{among} ORDER BY d.order_at, d.id LIMIT ?3"
+        );
         let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
         let leased = self
             .write("claim", move |connection| {
-                let mut find = connection.prepare_cached(
-                    "SELECT d.id, b.head_bytes + CASE WHEN ?4 THEN b.tail_bytes ELSE 0 END
-                     FROM delivery d JOIN call_body b USING (call_key)
-                     WHERE d.destination = ?1 AND d.state = 'due' AND d.next_at <= ?2 ORDER BY d.order_at, d.id LIMIT ?3",
-                )?;
+                let mut find = connection.prepare_cached(&find)?;
                 let (mut ids, mut bytes) = (Vec::new(), 0u64);
-                let mut rows = find.query(params![destination, now_ms, count as i64, whole])?;
+                let all = [Value::from(destination), now_ms.into(), (count as i64).into(), whole.into()];
+                let mut rows = find.query(params_from_iter(all.into_iter().chain(values)))?;
                 while let Some(row) = rows.next()? {
                     bytes = bytes.saturating_add(row.get(1)?);
                     if !ids.is_empty() && bytes > CLAIM_BYTES_MAX {
@@ -100,12 +104,13 @@ impl DeliveryStore for SqliteStore {
         Ok(claimed)
     }
 
-    async fn next_due(&self, destination: &str) -> Result<Option<i64>, StoreError> {
-        let destination = destination.to_owned();
+    async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError> {
+        let destination = Value::from(destination.to_owned());
+        let (among, values) = scope::condition(scope, 2);
+        let sql = format!("SELECT min(d.next_at) FROM delivery d WHERE d.destination = ?1 AND d.state = 'due'{among}");
         self.read(move |connection| {
-            let next = connection
-                .prepare_cached("SELECT min(next_at) FROM delivery WHERE destination = ?1 AND state = 'due'")?
-                .query_row([destination], |row| row.get(0))?;
+            let all = params_from_iter(std::iter::once(destination).chain(values));
+            let next = connection.prepare_cached(&sql)?.query_row(all, |row| row.get(0))?;
             Ok(next)
         })
         .await
@@ -444,7 +449,8 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
             ],
         ),
         Change::Skipped { problem, match_json } => (
-            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, code = ?5, what = ?6, help = ?7, match_json = ?8"
+            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, code = ?5,
+             what = ?6, help = ?7, match_json = ?8"
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
         ),

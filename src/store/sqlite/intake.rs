@@ -260,8 +260,8 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Makes the delivery due, unless a person alone may do that. One that is under lease keeps its lease: it will be due again when it is settled, because
-    /// the revision it delivers is not the desired one any more.
+    /// Makes the delivery due, unless a person alone may do that. One that is under lease keeps its lease: it will be due
+    /// again when it is settled, because the revision it delivers is not the desired one any more.
     fn put_delivery(
         &self,
         key: &str,

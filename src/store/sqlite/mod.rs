@@ -12,6 +12,7 @@ mod read;
 mod reader;
 mod report;
 mod schema;
+mod scope;
 mod shown;
 mod standing;
 mod writer;
@@ -51,6 +52,8 @@ struct Shared {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
     reading: Reading,
+    /// The file system of a simulation.
+    disk: Option<&'static str>,
     /// What only a store that was opened to write has.
     writing: Option<Writing>,
 }
@@ -80,7 +83,8 @@ impl SqliteStore {
     }
 
     fn new(path: &Path, reading: Reading, writing: Option<Writing>) -> SqliteStore {
-        let shared = Shared { path: path.to_owned(), readers: Mutex::new(Vec::new()), reading, writing };
+        let shared =
+            Shared { path: path.to_owned(), readers: Mutex::new(Vec::new()), reading, disk: proof::vfs(), writing };
         SqliteStore { shared: Arc::new(shared) }
     }
 
@@ -88,7 +92,7 @@ impl SqliteStore {
     pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
         // It only reads. But one that may not write would leave a WAL behind where it was the last to close.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = connect(from, flags)?;
+        let connection = connect(from, flags, proof::vfs())?;
         connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
         Ok(())
     }
@@ -117,7 +121,7 @@ impl SqliteStore {
             let idle = shared.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
             let connection = match idle {
                 Some(connection) => connection,
-                None => shared.reading.connect(&shared.path)?,
+                None => shared.reading.connect(&shared.path, shared.disk)?,
             };
             let result = job(&connection);
             let mut readers = shared.readers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -141,7 +145,7 @@ impl SqliteStore {
 
 fn connect_to_write(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = connect(path, flags)?;
+    let connection = connect(path, flags, proof::vfs())?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "page_size", 8192)?;
     patiently(|| connection.pragma_update(None, "journal_mode", "WAL"))?;
@@ -153,8 +157,8 @@ fn connect_to_write(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// A connection that waits for others; the seam where a simulation puts a disk of its own.
-fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = match proof::vfs() {
+fn connect(path: &Path, flags: OpenFlags, disk: Option<&str>) -> rusqlite::Result<Connection> {
+    let connection = match disk {
         Some(disk) => Connection::open_with_flags_and_vfs(path, flags, disk)?,
         None => Connection::open_with_flags(path, flags)?,
     };

@@ -6,11 +6,11 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::shown::{self, Shown};
-use super::{SqliteStore, report, standing};
+use super::{SqliteStore, report, scope, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::store::{
     AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, RawFilter, RawRow, ReadStore,
-    RevisionRow, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
+    RevisionRow, Scope, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
 };
 
 #[async_trait]
@@ -215,6 +215,15 @@ impl ReadStore for SqliteStore {
         .await
     }
 
+    async fn ever_delivered(&self, destination: &str) -> Result<bool, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM delivery WHERE destination = ?1 AND remote_id IS NOT NULL)";
+            Ok(connection.prepare_cached(sql)?.query_row([destination], |row| row.get(0))?)
+        })
+        .await
+    }
+
     async fn twins(&self, destination: &str, keys: &[CallKey]) -> Result<u64, StoreError> {
         let (destination, keys) = (destination.to_owned(), keys.to_vec());
         self.read(move |connection| {
@@ -245,17 +254,38 @@ impl ReadStore for SqliteStore {
         .await
     }
 
-    async fn tally(&self, destination: &str) -> Result<Vec<Tally>, StoreError> {
-        let (destination, path) = (destination.to_owned(), self.path().to_owned());
+    async fn count(
+        &self,
+        destination: &str,
+        state: &'static str,
+        code: Option<&'static str>,
+        scope: Option<&Scope>,
+    ) -> Result<u64, StoreError> {
+        let values = [Value::from(destination.to_owned()), state.to_owned().into(), code.map(str::to_owned).into()];
+        let (among, further) = scope::condition(scope, 4);
+        // Apart, so that each reads no more of the index than it counts.
+        let coded = if code.is_some() { "d.code = ?3" } else { "?3 IS NULL" };
+        let sql =
+            format!("SELECT count(*) FROM delivery d WHERE d.destination = ?1 AND d.state = ?2 AND {coded}{among}");
+        self.read(move |connection| {
+            let values = params_from_iter(values.into_iter().chain(further));
+            Ok(connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn tally(&self, destination: &str, scope: Option<&Scope>) -> Result<Vec<Tally>, StoreError> {
+        let (destination, path) = (Value::from(destination.to_owned()), self.path().to_owned());
+        let (among, values) = scope::condition(scope, 2);
         self.read(move |connection| {
             let Shown { state, hold, .. } = Shown::now(connection, &path)?;
             let sql = format!(
                 "SELECT {state} AS shown, d.code, count(*) FROM delivery d {hold}
-                 WHERE d.destination = ?1 GROUP BY 1, 2 ORDER BY 1, 2"
+                 WHERE d.destination = ?1{among} GROUP BY 1, 2 ORDER BY 1, 2"
             );
             let rows = connection
                 .prepare_cached(&sql)?
-                .query_map([destination], |row| {
+                .query_map(params_from_iter(std::iter::once(destination).chain(values)), |row| {
                     Ok(Tally { state: row.get(0)?, code: row.get(1)?, count: row.get(2)? })
                 })?
                 .collect::<Result<_, _>>()?;

@@ -26,18 +26,18 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    pub fn connect(self, path: &Path) -> rusqlite::Result<Connection> {
+    pub fn connect(self, path: &Path, disk: Option<&str>) -> rusqlite::Result<Connection> {
         let connection = match self {
-            Reading::BesideWriter => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            Reading::BesideWriter => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, disk)?,
             Reading::Alone => {
-                let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+                let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, disk)?;
                 connection.pragma_update(None, "query_only", "ON")?;
                 connection
             }
             Reading::AsItStands => {
                 let uri = percent_encode(path.as_os_str().as_encoded_bytes(), &IN_URI);
                 let uri = PathBuf::from(format!("file:{uri}?immutable=1"));
-                open(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?
+                open(&uri, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI, disk)?
             }
         };
         connection.set_prepared_statement_cache_capacity(64);
@@ -45,8 +45,8 @@ impl Reading {
     }
 }
 
-fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    super::connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+fn open(path: &Path, flags: OpenFlags, disk: Option<&str>) -> rusqlite::Result<Connection> {
+    super::connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX, disk)
 }
 
 impl SqliteStore {
@@ -83,7 +83,7 @@ fn how(path: &Path) -> Result<Reading, StoreError> {
 
 /// The schema's step; the first real look into the file.
 fn version(reading: Reading, path: &Path) -> rusqlite::Result<u32> {
-    reading.connect(path)?.query_row("PRAGMA user_version", (), |row| row.get(0))
+    reading.connect(path, crate::proof::vfs())?.query_row("PRAGMA user_version", (), |row| row.get(0))
 }
 
 /// Whether SQLite could not make its files beside the ledger.

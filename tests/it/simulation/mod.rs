@@ -1,0 +1,181 @@
+//! Whole days of the real engine in one thread, out of a seed: the same seed is the same day, to the last request.
+//!
+//! `scripts/simulate` runs many of them; a seed that fails is told with the shortest list of fault classes that still
+//! makes it fail, and with the account of the call that went wrong.
+
+mod bucket;
+mod day;
+mod disk;
+mod oracle;
+mod run;
+mod world;
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use run::{Plan, Report, run};
+use world::Class;
+
+/// What `scripts/simulate` asks for, by environment.
+struct Asked {
+    first: u64,
+    seeds: u64,
+    calls: usize,
+    twice: bool,
+    minutes: Option<u64>,
+}
+
+impl Asked {
+    fn read() -> Asked {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        Asked {
+            first: number("TRUNKLINE_SEED").unwrap_or(1),
+            seeds: number("TRUNKLINE_SEEDS").unwrap_or(12),
+            calls: number("TRUNKLINE_CALLS").unwrap_or(100) as usize,
+            twice: std::env::var("TRUNKLINE_ONCE").is_err(),
+            minutes: number("TRUNKLINE_MINUTES"),
+        }
+    }
+}
+
+#[test]
+fn days_of_many_seeds_hold() {
+    let asked = Asked::read();
+    let began = Instant::now();
+    let is_over = || asked.minutes.is_some_and(|minutes| began.elapsed() > Duration::from_secs(60 * minutes));
+    let next = AtomicU64::new(asked.first);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut failed = Vec::new();
+    let mut total = Total::default();
+    std::thread::scope(|scope| {
+        let work = || {
+            let (mut failed, mut total) = (Vec::new(), Total::default());
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= asked.first + asked.seeds || is_over() {
+                    return (failed, total);
+                }
+                let plan = Plan::of(seed, asked.calls);
+                let report = run(&plan);
+                total.add(&report);
+                if !report.wrong.is_empty() {
+                    failed.push(told(&plan, &report));
+                } else if asked.twice {
+                    let again = run(&plan);
+                    if again.hash != report.hash {
+                        failed.push(format!("seed {seed}: two runs differ: {}", first_difference(&plan)));
+                    }
+                }
+            }
+        };
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for handle in handles {
+            let (more, counted) = handle.join().expect("a run panicked");
+            failed.extend(more);
+            total.merge(counted);
+        }
+    });
+    let took = began.elapsed();
+    println!("{}", total.sentence(&asked, took));
+    assert!(failed.is_empty(), "{} of {} seeds failed\n\n{}", failed.len(), total.runs, failed.join("\n\n"));
+}
+
+/// Sums over all runs.
+#[derive(Default)]
+struct Total {
+    runs: u64,
+    figures: std::collections::BTreeMap<&'static str, u64>,
+}
+
+impl Total {
+    fn add(&mut self, report: &Report) {
+        self.runs += 1;
+        let (world, disk, ends) = (&report.figures, &report.disk, &report.ends);
+        for (name, count) in [
+            ("requests", world.requests),
+            ("requests lost before they had an effect", world.lost_before),
+            ("answers lost after the effect", world.lost_after + world.cut_after_commit),
+            ("requests that arrived more than 10 s late", world.late),
+            ("kills", world.kills),
+            ("kills within a step of the disk", world.kills_within_step),
+            ("power losses", world.power_losses),
+            ("unsynced writes lost", disk.writes_lost),
+            ("torn writes", disk.writes_torn),
+            ("errors of the disk", disk.errors),
+            ("writes refused by a full disk", disk.refused_full),
+            ("pauses", world.pauses),
+            ("steps of the clock", world.clock_steps),
+            ("second processes", world.second_runs),
+            ("stops by SIGTERM", world.terms),
+            ("deliveries", ends.delivered as u64),
+            ("updates", ends.updated as u64),
+            ("calls skipped by rule", ends.skipped as u64),
+            ("dead letters at the end", ends.dead as u64),
+            ("files in quarantine", ends.quarantined as u64),
+            ("outcomes unknown at first", ends.unknown_attempts as u64),
+        ] {
+            *self.figures.entry(name).or_default() += count;
+        }
+    }
+
+    fn merge(&mut self, other: Total) {
+        self.runs += other.runs;
+        for (name, count) in other.figures {
+            *self.figures.entry(name).or_default() += count;
+        }
+    }
+
+    fn sentence(&self, asked: &Asked, took: Duration) -> String {
+        let mut text = format!(
+            "{} days of {} calls from seed {}, {} s, {:.1} days a second",
+            self.runs,
+            asked.calls,
+            asked.first,
+            took.as_secs(),
+            self.runs as f64 * if asked.twice { 2.0 } else { 1.0 } / took.as_secs_f64()
+        );
+        for (name, count) in &self.figures {
+            _ = write!(text, "\n  {count:>9}  {name}");
+        }
+        text
+    }
+}
+
+/// A failure as a person can work with it: the fewest classes of faults that still make it fail, and the account of the
+/// first call that went wrong.
+fn told(plan: &Plan, report: &Report) -> String {
+    let mut classes = report.classes.clone();
+    let fails = |classes: &[Class]| {
+        let report = run(&Plan { classes: Some(classes.to_vec()), ..plan.clone() });
+        (!report.wrong.is_empty()).then_some(report)
+    };
+    for class in Class::ALL {
+        let fewer: Vec<Class> = classes.iter().copied().filter(|other| *other != class).collect();
+        if fewer.len() < classes.len() && fails(&fewer).is_some() {
+            classes = fewer;
+        }
+    }
+    let last = run(&Plan { classes: Some(classes.clone()), keeps_lines: true, ..plan.clone() });
+    let mut text = format!("seed {} ({} calls): fails with {classes:?}", plan.seed, plan.calls);
+    for wrong in last.wrong.iter().take(5) {
+        _ = write!(text, "\n  {}: {}", wrong.session.as_deref().unwrap_or("the run"), wrong.what);
+    }
+    let session = last.wrong.iter().find_map(|wrong| wrong.session.clone());
+    let account = last.world.account(session.as_deref().unwrap_or("[w]"));
+    for line in account.iter().take(80) {
+        _ = write!(text, "\n    {line}");
+    }
+    text
+}
+
+/// Where two runs of one plan part.
+fn first_difference(plan: &Plan) -> String {
+    let plan = Plan { keeps_lines: true, ..plan.clone() };
+    let (one, other) = (run(&plan).world.lines(), run(&plan).world.lines());
+    let at = one.iter().zip(&other).position(|(one, other)| one != other);
+    match at {
+        Some(at) => format!("line {at}\n  {}\n  {}\n  {}", one[at.saturating_sub(1)], one[at], other[at]),
+        None => "not at a line".to_owned(),
+    }
+}
