@@ -66,6 +66,7 @@ codes! {
     API_VERSION = "TL0506", "the org does not offer this API version";
     OBJECT_ACCESS = "TL0507", "the integration user may not create or edit this object";
     ORG_CONFIGURATION = "TL0508", "the destination refuses the request until somebody changes its configuration or ours";
+    ANSWER_UNREADABLE = "TL0509", "the destination's answer has not the form that the settings tell";
     ROW_VALIDATION = "TL0601", "a validation rule of the org refuses the record";
     ROW_REQUIRED = "TL0602", "a required field of the record is empty";
     ROW_PICKLIST = "TL0603", "a value is not in a restricted picklist";

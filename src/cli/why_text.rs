@@ -147,6 +147,18 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
     match row.state.as_str() {
         "delivered" => {
             let when = row.delivered_at_ms.map_or(String::new(), |at| format!(" at {}", shown(at, zone)));
+            if row.delivered_revision == 0 {
+                return format!(
+                    "record {record} was there already{when}; what it holds is not known, and it stays as it is: the \
+                     destination has no update"
+                );
+            }
+            if row.delivered_revision < row.desired_revision {
+                return format!(
+                    "record {record} holds revision {}{when}; newer content cannot be sent: the destination has no update",
+                    row.delivered_revision
+                );
+            }
             format!(
                 "record {record} holds revision {} of {revision}{when}: {}",
                 row.delivered_revision,
@@ -190,7 +202,7 @@ fn history(delivery: &DeliveryAccount) -> &'static str {
         (true, _) => "an earlier Task was taken over and later updated",
         (false, 0) => "the record was there already with this content",
         (false, 1) if answers.count() == 0 => {
-            "written once; the answer was lost, and the record was found afterwards with this content"
+            "written once; the answer was lost, and the record was found afterwards; its content was not compared"
         }
         (false, 1) => "written once",
         (false, _) if same_again => "written, then written again on request",

@@ -4,12 +4,13 @@
 //! progress was made for as long as the patience lasts. Whatever is left stays due.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::civil::Date;
 
 use super::outcome::later;
-use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff};
+use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff, counted};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::proof::{self, Step};
@@ -86,6 +87,7 @@ pub async fn dispatch(
     engine.progress.event(Event::Delivering(due));
     if due > 0 && dispatcher.prepare().await? {
         dispatcher.run().await?;
+        dispatcher.tell_twins();
     }
     dispatcher.summary.cool_until_ms = Some(dispatcher.cool_until_ms).filter(|at_ms| *at_ms > engine.clock.now_ms());
     if preview.is_none() {
@@ -129,6 +131,10 @@ pub(super) struct Dispatcher<'a> {
     trouble: Option<Problem>,
     cool_until_ms: i64,
     progress_at_ms: i64,
+    /// Whether the destination is known to have taken a record, in this run or before.
+    pub(super) has_delivered: AtomicBool,
+    /// Calls that were sent although another source delivered one of the same session.
+    pub(super) twins: u64,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -149,6 +155,8 @@ impl<'a> Dispatcher<'a> {
             trouble: None,
             cool_until_ms: 0,
             progress_at_ms: engine.clock.now_ms(),
+            has_delivered: AtomicBool::new(false),
+            twins: 0,
         }
     }
 
@@ -200,6 +208,17 @@ impl<'a> Dispatcher<'a> {
                     return Ok(false);
                 }
             }
+        }
+    }
+
+    fn tell_twins(&self) {
+        if self.twins > 0 {
+            let calls = counted(self.twins, "call was sent that has", "calls were sent that have");
+            self.engine.progress.event(Event::Warning(format!(
+                "{calls} the session id of a call from another source at {}: by their keys they are different calls, so it \
+                 has both. Read a session from one source alone",
+                self.destination.name()
+            )));
         }
     }
 

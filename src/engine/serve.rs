@@ -228,10 +228,15 @@ impl Serving {
             let name = self.routes[index].destination.name();
             let (wait, hears_bell) = match self.board.condition(index) {
                 Condition::Held(_) => (self.pace.hold_retry, false),
-                Condition::Failing(_) => {
+                Condition::Failing(_) if round.tried => {
                     failures += 1;
                     let own = backoff::wait(failures, None, engine.chance());
                     (own.max(self.until(round.cool_until_ms)), false)
+                }
+                // What is due waits for a time of its own; where nothing is, a new call shows how it does.
+                Condition::Failing(_) => {
+                    let next = engine.store.next_due(name, None).await?;
+                    (next.map_or(IDLE, |at_ms| self.until(Some(at_ms))).clamp(PAUSE, IDLE), next.is_none())
                 }
                 Condition::Usable | Condition::Unknown => {
                     failures = 0;
@@ -258,17 +263,18 @@ impl Serving {
         let mut delivery = dispatch(engine, route, None, Some(evidence)).await?;
         self.board.delivered(index, &delivery);
         let settled = delivery.settled();
-        let mut round = Round { settled: settled > 0, cool_until_ms: delivery.cool_until_ms };
+        let mut round = Round { settled: settled > 0, tried: false, cool_until_ms: delivery.cool_until_ms };
         let before = self.board.condition(index);
         let now = if let Some(problem) = delivery.hold.take() {
             Condition::Held(problem)
         } else if let Some(problem) = delivery.gave_up.take() {
+            round.tried = true;
             Condition::Failing(delivery.waiting_for.last().cloned().unwrap_or(problem))
-        } else if round.settled || delivery.waiting > 0 || before == Condition::Usable {
+        } else if round.settled || before == Condition::Usable {
             Condition::Usable
         } else {
-            // Nothing was due, which proves nothing.
-            self.ask(index, &mut round).await?
+            // Nothing was sent, which proves nothing.
+            self.ask(index, &before, &mut round).await?
         };
         let name = route.destination.name();
         self.board.found(index, now.clone());
@@ -283,16 +289,20 @@ impl Serving {
         Ok(round)
     }
 
-    /// Asks a destination whether it can be used.
-    async fn ask(&self, index: usize, round: &mut Round) -> Result<Condition, StoreError> {
+    /// Asks a destination whether it can be used. One that had trouble has to answer something: to get ready without a
+    /// single request proves nothing.
+    async fn ask(&self, index: usize, before: &Condition, round: &mut Round) -> Result<Condition, StoreError> {
         let destination = &self.routes[index].destination;
+        let requests = destination.usage().requests;
         match destination.prepare().await {
+            Ok(_) if before.problem().is_some() && destination.usage().requests == requests => Ok(before.clone()),
             Ok(_) => {
                 self.engine.store.release_hold(destination.name()).await?;
                 Ok(Condition::Usable)
             }
             Err(Outcome::Hold { problem }) => Ok(Condition::Held(problem)),
             Err(outcome) => {
+                round.tried = true;
                 if let Outcome::Retry { after: Some(after), .. } = &outcome {
                     round.cool_until_ms = Some(later(self.engine.clock.now_ms(), *after));
                 }
@@ -396,6 +406,8 @@ impl Serving {
 /// What a round of deliveries came to.
 struct Round {
     settled: bool,
+    /// It met trouble; otherwise nothing was asked of the destination.
+    tried: bool,
     cool_until_ms: Option<i64>,
 }
 

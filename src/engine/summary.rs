@@ -62,10 +62,15 @@ pub struct DeliverySummary {
     /// Of those unchanged: delivered before with other content, at a destination that cannot change a record.
     #[serde(skip)]
     pub not_updated: u64,
+    /// Of those unchanged: found there, at a destination that cannot change a record; what it holds is not known.
+    #[serde(skip)]
+    pub not_compared: u64,
     pub skipped: BTreeMap<String, u64>,
     pub dead: BTreeMap<String, u64>,
     /// Still due: will be tried by the next run.
     pub waiting: u64,
+    /// Dead letters of earlier runs, of the days of this one.
+    pub dead_before: u64,
     pub people_created: u64,
     /// Files that were read again because a record was to be changed on their word.
     #[serde(skip)]
@@ -119,7 +124,9 @@ impl DeliverySummary {
         self.adopted += other.adopted;
         self.unchanged += other.unchanged;
         self.not_updated += other.not_updated;
+        self.not_compared += other.not_compared;
         self.waiting += other.waiting;
+        self.dead_before += other.dead_before;
         self.people_created += other.people_created;
         for (sum, more) in [(&mut self.skipped, &other.skipped), (&mut self.dead, &other.dead)] {
             for (code, count) in more {
@@ -149,6 +156,9 @@ impl DeliverySummary {
         for (code, count) in &self.dead {
             part(*count, &format!("dead-lettered ({code})"));
         }
+        let letters =
+            if self.dead_before == 1 { "dead letter of before stands" } else { "dead letters of before stand" };
+        part(self.dead_before, letters);
         let waiting = if self.hold.is_some() { "held" } else { "waiting for the next run" };
         part(self.waiting, waiting);
         parts
@@ -189,13 +199,17 @@ impl RunSummary {
         part(quarantined, if quarantined == 1 { "file in quarantine" } else { "files in quarantine" });
         let gone = self.intake.gone;
         part(gone, if gone == 1 { "file no longer at the source" } else { "files no longer at the source" });
-        if parts.is_empty() {
-            return match self.intake.files {
-                0 => nothing.to_owned(),
-                files => format!("nothing new in {}", counted(files, "file", "files")),
-            };
+        // Nothing was done, whatever stands from before.
+        let standing = self.delivery.settled() == 0 && self.delivery.waiting == 0 && quarantined == 0 && gone == 0;
+        match self.intake.files {
+            0 if parts.is_empty() => nothing.to_owned(),
+            0 => parts.join(", "),
+            files if standing => {
+                parts.insert(0, format!("nothing new in {}", counted(files, "file", "files")));
+                parts.join(", ")
+            }
+            _ => parts.join(", "),
         }
-        parts.join(", ")
     }
 
     /// Whether somebody has to look at something.
@@ -204,6 +218,7 @@ impl RunSummary {
             || self.intake.stopped.is_some()
             || self.delivery.hold.is_some()
             || !self.delivery.dead.is_empty()
+            || self.delivery.dead_before > 0
             || self.delivery.waiting > 0
     }
 }
@@ -254,6 +269,10 @@ mod tests {
         assert_eq!(summary.sentence("nothing is due"), "nothing is due");
         summary.intake.files = 2006;
         assert_eq!(summary.sentence(""), "nothing new in 2,006 files");
+        let again = DeliverySummary { dead_before: 2, ..DeliverySummary::default() };
+        let again = RunSummary { delivery: again, ..summary.clone() };
+        assert_eq!(again.sentence(""), "nothing new in 2,006 files, 2 dead letters of before stand");
+        assert!(again.needs_a_person());
         summary.delivery.delivered = 1521;
         summary.delivery.skipped.insert(problem::NO_EMAIL.0.into(), 84);
         summary.delivery.skipped.insert(problem::NO_MATCH.0.into(), 395);

@@ -72,6 +72,8 @@ impl SyncRun {
             delivered = deliver(&self.engine, &self.routes, preview, Some(evidence)).await?;
         }
         for one in &mut delivered {
+            let days = (days.from, days.to);
+            one.delivery.dead_before = self.engine.store.dead_letters(&one.destination, days, started_ms).await?;
             intake.add(std::mem::take(&mut one.delivery.reread));
         }
         let ended_ms = self.engine.clock.now_ms();

@@ -162,6 +162,16 @@ pub trait ReadStore: Send + Sync {
     /// Deliveries of a destination by state and code.
     async fn tally(&self, destination: &str, scope: Option<&Scope>) -> Result<Vec<Tally>, StoreError>;
 
+    /// Dead letters of `destination` that stand since before `before_ms`, of calls that have a file in the folders of
+    /// these days.
+    async fn dead_letters(&self, destination: &str, days: (Date, Date), before_ms: i64) -> Result<u64, StoreError>;
+
+    /// Whether any record is known to stand at `destination`.
+    async fn ever_delivered(&self, destination: &str) -> Result<bool, StoreError>;
+
+    /// How many of these calls have the session id of a call that another source delivered to `destination`.
+    async fn twins(&self, destination: &str, keys: &[CallKey]) -> Result<u64, StoreError>;
+
     /// When the last run of this command began; with `ended`, of those that came to their end.
     async fn last_run(&self, command: &str, ended: bool) -> Result<Option<i64>, StoreError>;
 

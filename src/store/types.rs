@@ -167,6 +167,13 @@ pub enum Change {
         /// Where nothing was intended, because the record was found as it should be.
         matching: Option<Box<Matching>>,
     },
+    /// A record stands there and cannot be changed: it holds what the ledger knows of it, and no newer revision.
+    Kept {
+        remote_id: String,
+        /// The revision that it does not hold.
+        revision: Revision,
+        matching: Box<Matching>,
+    },
     Skipped {
         problem: StoredProblem,
         match_json: String,

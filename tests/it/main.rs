@@ -22,6 +22,7 @@ mod rest;
 mod rest_faults;
 mod rest_own;
 mod rest_payloads;
+mod rest_strict;
 mod s3_night;
 mod serve;
 #[cfg(feature = "proof")]

@@ -339,6 +339,22 @@ fn apply(
                 matching.as_ref().map_or(Value::Null, |matching| sum(&[&matching.person.0, &matching.person.1])),
             ],
         ),
+        Change::Kept { remote_id, revision, matching } => (
+            "remote_id = ?5, delivered_at = coalesce(delivered_at, ?4),
+             state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
+             attempts = 0, isolation = 0, rematched = 0, code = NULL, what = NULL, help = NULL,
+             intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = ?7, person_id = ?8,
+             matched_by = ?9, match_json = ?10"
+                .to_owned(),
+            vec![
+                text(remote_id),
+                Value::from(revision.0),
+                text(&matching.person.0),
+                text(&matching.person.1),
+                Value::from(matching.matched_by.map(Vec::from)),
+                text(&matching.match_json),
+            ],
+        ),
         Change::Skipped { problem, match_json } => (
             "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, code = ?5,
              what = ?6, help = ?7, match_json = ?8"

@@ -198,6 +198,46 @@ impl ReadStore for SqliteStore {
         .await
     }
 
+    async fn dead_letters(&self, destination: &str, days: (Date, Date), before_ms: i64) -> Result<u64, StoreError> {
+        let (destination, from, to) = (destination.to_owned(), days.0.to_string(), days.1.to_string());
+        self.read(move |connection| {
+            let count = connection
+                .prepare_cached(
+                    "SELECT count(*) FROM delivery WHERE destination = ?1 AND state = 'dead' AND updated_at < ?2
+                     AND call_key IN (SELECT call_key FROM raw WHERE day BETWEEN ?3 AND ?4)",
+                )?
+                .query_row((destination, before_ms, from, to), |row| row.get(0))?;
+            Ok(count)
+        })
+        .await
+    }
+
+    async fn ever_delivered(&self, destination: &str) -> Result<bool, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM delivery WHERE destination = ?1 AND remote_id IS NOT NULL)";
+            Ok(connection.prepare_cached(sql)?.query_row([destination], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn twins(&self, destination: &str, keys: &[CallKey]) -> Result<u64, StoreError> {
+        let (destination, keys) = (destination.to_owned(), keys.to_vec());
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM call mine JOIN call other USING (source_id)
+                   JOIN delivery d ON d.call_key = other.call_key
+                 WHERE mine.call_key = ?1 AND other.call_key <> ?1 AND d.destination = ?2 AND d.state = 'delivered')",
+            )?;
+            let mut count = 0;
+            for key in keys {
+                count += statement.query_row((key.as_str(), &destination), |row| row.get::<_, u64>(0))?;
+            }
+            Ok(count)
+        })
+        .await
+    }
+
     async fn last_run(&self, command: &str, ended: bool) -> Result<Option<i64>, StoreError> {
         let command = command.to_owned();
         self.read(move |connection| {
