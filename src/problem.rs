@@ -55,6 +55,7 @@ codes! {
     RAW_TOO_LARGE = "TL0305", "a file is larger than the limit once inflated";
     RAW_NO_ID = "TL0306", "a session has no usable session_id";
     RAW_NOT_TEXT = "TL0307", "a file is neither gzip nor UTF-8 text";
+    RAW_KILLS = "TL0308", "a file ended the process that read it, three times";
     NO_EMAIL = "TL0401", "the call has no e-mail address to match by";
     NO_MATCH = "TL0402", "nobody in the CRM has the caller's e-mail address";
     AMBIGUOUS = "TL0403", "several people in the CRM match and the rule is to skip";
@@ -76,6 +77,7 @@ codes! {
     ROW_DUPLICATE = "TL0607", "the org takes the record for a duplicate of another";
     ROW_REFUSED = "TL0608", "the destination refuses the record";
     MAPPING_FAILED = "TL0609", "the mapping cannot make a record of the call";
+    CALL_KILLS = "TL0610", "a call ended the process that delivered it, three times";
     REMOTE_UNREACHABLE = "TL0701", "the remote system cannot be reached";
     OUTCOME_UNKNOWN = "TL0702", "a request was sent and no usable answer came back";
     ROW_LOCKED = "TL0703", "another transaction holds a lock on the record's parent";

@@ -15,7 +15,7 @@ use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readin
 use crate::problem::{self, Problem};
 use crate::proof::{self, Step};
 use crate::redact::RedactedCall;
-use crate::store::{Parts, Scope, StoreError, StoredProblem};
+use crate::store::{Claimed, Parts, Scope, StoreError, StoredProblem};
 
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -228,14 +228,8 @@ impl<'a> Dispatcher<'a> {
             if !self.wait_or_give_up(self.cool_until_ms).await {
                 break;
             }
-            let now_ms = self.engine.clock.now_ms();
-            let lease_until_ms = later(now_ms, self.limits.lease);
-            let name = self.destination.name();
-            let (store, window) = (&self.engine.store, self.limits.window);
-            let claimed = store.claim(name, self.scope, window, parts, now_ms, lease_until_ms).await?;
-            if !claimed.is_empty() {
-                let before_ms = self.progress_at_ms;
-                self.window(claimed).await?;
+            let before_ms = self.progress_at_ms;
+            if self.window_of_due(parts).await? || self.window_of_suspects(parts).await? {
                 let stuck = self.progress_at_ms == before_ms
                     && self.engine.clock.now_ms() > later(before_ms, self.limits.patience);
                 if stuck {
@@ -243,10 +237,10 @@ impl<'a> Dispatcher<'a> {
                 }
                 continue;
             }
-            if self.engine.store.reclaim(now_ms).await? > 0 {
+            if self.engine.store.reclaim(self.engine.clock.now_ms()).await? > 0 {
                 continue;
             }
-            match self.engine.store.next_due(name, self.scope).await? {
+            match self.engine.store.next_due(self.destination.name(), self.scope).await? {
                 Some(at_ms) if self.preview.is_none() => {
                     if !self.wait_or_give_up(at_ms).await {
                         break;
@@ -256,6 +250,38 @@ impl<'a> Dispatcher<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes what is due through a window; false if nothing was.
+    async fn window_of_due(&mut self, parts: Parts) -> Result<bool, StoreError> {
+        let engine = self.engine;
+        let _hands = engine.hands.beside_others().await;
+        let now_ms = engine.clock.now_ms();
+        let (name, lease_until_ms) = (self.destination.name(), later(now_ms, self.limits.lease));
+        let claimed = engine.store.claim(name, self.scope, self.limits.window, parts, now_ms, lease_until_ms).await?;
+        self.window_if_any(claimed).await
+    }
+
+    /// The same for calls that a process died with: a few, and nothing else meanwhile. Behind all others, so that these
+    /// are delivered however often it takes to find the guilty one.
+    async fn window_of_suspects(&mut self, parts: Parts) -> Result<bool, StoreError> {
+        let (engine, name) = (self.engine, self.destination.name());
+        if !engine.store.has_suspects(name, engine.clock.now_ms()).await? {
+            return Ok(false);
+        }
+        let _hands = engine.hands.alone().await;
+        let now_ms = engine.clock.now_ms();
+        let lease_until_ms = later(now_ms, self.limits.lease);
+        let claimed = engine.store.claim_suspects(name, self.scope, parts, now_ms, lease_until_ms).await?;
+        self.window_if_any(claimed).await
+    }
+
+    async fn window_if_any(&mut self, claimed: Vec<Claimed>) -> Result<bool, StoreError> {
+        let is_any = !claimed.is_empty();
+        if is_any {
+            self.window(claimed).await?;
+        }
+        Ok(is_any)
     }
 
     /// Like `wait_for`; where the remote's trouble outlasts the patience, that is noted as why the run ends.

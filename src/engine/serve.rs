@@ -19,7 +19,7 @@ use super::schedule::{Schedule, recent_days};
 use super::sync::rearm_skipped;
 use super::{
     DispatchLimits, Engine, Event, Evidence, IntakeSummary, Progress, Quarantined, Reading, Route, RunSummary, backoff,
-    dispatch, intake, mend, unexpected,
+    dispatch, intake, mend, read_suspects, unexpected,
 };
 use crate::destinations::Outcome;
 use crate::problem::Problem;
@@ -199,7 +199,11 @@ impl Serving {
             reading.source.refresh().await
         };
         let summary = match asked.await {
-            Ok(()) => intake(&engine, reading, days, quarantined).await?,
+            Ok(()) => {
+                let mut summary = intake(&engine, reading, days, quarantined).await?;
+                read_suspects(&engine, reading, &mut summary).await?;
+                summary
+            }
             Err(problem) => IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() },
         };
         proof::reached("poll", Step::After);

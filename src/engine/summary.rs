@@ -2,12 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::problem::{self, Problem};
+use crate::sources::RawRef;
+use crate::store::Suspicion;
 
 /// Quarantined files that a summary names; the rest is in `trunkline quarantine`.
 pub const QUARANTINE_NAMED_MAX: usize = 20;
+
+/// A listed file that a process died with, and the day of its folder.
+#[derive(Clone, Debug)]
+pub struct SuspectFile {
+    pub day: Option<Date>,
+    pub raw: RawRef,
+    pub suspicion: Suspicion,
+}
 
 /// What was read.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -28,6 +39,9 @@ pub struct IntakeSummary {
     pub gone: u64,
     /// The first few of them.
     pub gone_files: Vec<String>,
+    /// Files that a process died with, which are still to be read.
+    #[serde(skip)]
+    pub suspects: Vec<SuspectFile>,
     /// Why reading ended early, if it did.
     #[serde(skip)]
     pub stopped: Option<Problem>,
@@ -47,6 +61,7 @@ impl IntakeSummary {
         self.gone += other.gone;
         self.gone_files.extend(other.gone_files);
         self.gone_files.truncate(QUARANTINE_NAMED_MAX);
+        self.suspects.extend(other.suspects);
         self.stopped = self.stopped.take().or(other.stopped);
     }
 }
@@ -116,6 +131,14 @@ impl DeliverySummary {
     pub fn settled(&self) -> u64 {
         let by_code: u64 = self.skipped.values().chain(self.dead.values()).sum();
         self.delivered + self.updated + self.adopted + self.unchanged + by_code
+    }
+
+    /// A further round of the same run at the same destination.
+    pub(super) fn goes_on(&mut self, mut later: DeliverySummary) {
+        // What waited after the first round may be delivered by now.
+        (self.waiting, self.hold, self.gave_up) = (0, None, None);
+        self.reread.add(std::mem::take(&mut later.reread));
+        self.add(&later);
     }
 
     fn add(&mut self, other: &DeliverySummary) {

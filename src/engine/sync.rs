@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::{
     Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Quarantined, Reading, RunSummary, dispatch,
-    intake, mend,
+    intake, mend, read_suspects,
 };
 use crate::destinations::Destination;
 use crate::problem;
@@ -70,6 +70,15 @@ impl SyncRun {
             rearm_skipped(&self.engine, &self.routes, days).await?;
             let evidence = Evidence { readings: std::slice::from_ref(&self.reading), since_ms: started_ms };
             delivered = deliver(&self.engine, &self.routes, preview, Some(evidence)).await?;
+            // Behind the deliveries: what a process died with keeps no other call back.
+            if !intake.suspects.is_empty() {
+                read_suspects(&self.engine, &self.reading, &mut intake).await?;
+                let further = deliver(&self.engine, &self.routes, preview, Some(evidence)).await?;
+                for (one, further) in delivered.iter_mut().zip(further) {
+                    one.requests = further.requests;
+                    one.delivery.goes_on(further.delivery);
+                }
+            }
         }
         for one in &mut delivered {
             let days = (days.from, days.to);

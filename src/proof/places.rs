@@ -30,8 +30,10 @@ pub const PLACES: &[Place] = &[
     step("list"),
     step("read file"),
     step("convert"),
+    job("take in hand"),
     job("ingest"),
     job("dismiss"),
+    job("forget deaths"),
     job("enlist"),
     job("rearm"),
     // delivering: leases of the gone, login and description, a lease, the person

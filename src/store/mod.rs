@@ -46,6 +46,15 @@ pub trait IntakeStore: Send + Sync {
     /// How these files are in the ledger already in the same version, in the order asked.
     async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<Seen>, StoreError>;
 
+    /// How far these files are under suspicion in the same version, in the order asked.
+    async fn suspicions(&self, source: &str, raws: &[RawRef]) -> Result<Vec<Suspicion>, StoreError>;
+
+    /// Notes, before they are read, that these files are in this process's hands; [`IntakeStore::ingest`] ends that.
+    async fn take_in_hand(&self, source: &str, raws: &[RawRef]) -> Result<(), StoreError>;
+
+    /// They will not be read after all.
+    async fn put_down(&self, source: &str, raws: &[RawRef]) -> Result<(), StoreError>;
+
     /// Commits raw files, their calls and the due deliveries for `destinations`, all or nothing. The answer says for
     /// each item what became of it, in order. `zone` gives a call its calendar day.
     async fn ingest(
@@ -68,10 +77,11 @@ pub trait IntakeStore: Send + Sync {
 /// What dispatch does with deliveries.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync {
-    /// Takes back the deliveries of processes that are gone or whose lease has run out. Answers how many.
+    /// Takes back the deliveries of processes that are gone or whose lease has run out. Answers how many. What a process
+    /// that died had in hand is under suspicion from then on.
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError>;
 
-    /// Leases up to `count` due deliveries, oldest call first; with a scope, of its calls alone. What does not read back as
+    /// Leases up to `count` due deliveries that are not under suspicion, oldest call first; with a scope, of its calls alone. What does not read back as
     /// it was written is not among them: it becomes a dead letter, and its files are noted to be read again.
     async fn claim(
         &self,
@@ -82,6 +92,20 @@ pub trait DeliveryStore: Send + Sync {
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Like [`DeliveryStore::claim`], for calls that a process died with: as few at once as their suspicion says. Nothing
+    /// else may be in this process's hands.
+    async fn claim_suspects(
+        &self,
+        destination: &str,
+        scope: Option<&Scope>,
+        parts: Parts,
+        now_ms: i64,
+        lease_until_ms: i64,
+    ) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Whether a call is due that [`DeliveryStore::claim_suspects`] gives.
+    async fn has_suspects(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError>;
 
     /// When the next delivery falls due, if any waits (leases of other processes do not count).
     async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError>;
@@ -185,6 +209,9 @@ pub trait QuarantineStore: Send + Sync {
     /// Takes quarantined files out of the quarantine: they are `gone`. One that is listed again later is read again.
     /// Answers how many were in it.
     async fn dismiss(&self, urls: &[String]) -> Result<usize, StoreError>;
+
+    /// Forgets the deaths of this file, so that it is read again, alone.
+    async fn forget_deaths(&self, url: &str) -> Result<(), StoreError>;
 }
 
 /// A whole store.

@@ -54,6 +54,18 @@ pub enum Seen {
     Quarantined,
 }
 
+/// Deaths of a process with one file or call alone in hand, after which it is not touched any more.
+pub const DEATHS_MAX: u32 = 3;
+
+/// How far a file is under suspicion that it kills the process that reads it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suspicion {
+    /// It is read with at most so many files in hand, itself among them; 0: it is not under suspicion.
+    pub company: u32,
+    /// Processes that died with it alone in hand.
+    pub deaths: u32,
+}
+
 /// What intake made of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntakeResult {
@@ -314,6 +326,8 @@ pub struct DeliveryRow {
     pub problem: Option<StoredProblem>,
     pub next_at_ms: i64,
     pub intent_at_ms: Option<i64>,
+    /// Processes that died with this call alone in hand.
+    pub deaths: u32,
     pub delivered_at_ms: Option<i64>,
     #[serde(skip)]
     pub match_json: Option<String>,
@@ -355,6 +369,8 @@ pub struct RawRow {
     pub digest: Option<String>,
     pub state: String,
     pub day: Option<String>,
+    /// Processes that died with this file alone in hand.
+    pub deaths: u32,
     pub problem: Option<StoredProblem>,
     pub notes: Vec<String>,
 }

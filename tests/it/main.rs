@@ -18,6 +18,8 @@ mod newer;
 mod nightly;
 mod object_store_answers;
 mod object_store_source;
+#[cfg(feature = "proof")]
+mod poison;
 mod rest;
 mod rest_faults;
 mod rest_own;

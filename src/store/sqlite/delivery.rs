@@ -8,7 +8,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::claim::{self, Leased, Wish};
-use super::{SqliteStore, owners, scope, standing};
+use super::owners::Fate;
+use super::{SqliteStore, hands, owners, scope, standing};
 use crate::model::CallKey;
 use crate::offload::attempt;
 use crate::problem::OUTCOME_UNKNOWN;
@@ -32,8 +33,12 @@ impl DeliveryStore for SqliteStore {
                 intent_at = CASE WHEN intent_at IS NULL THEN NULL ELSE ?1 END WHERE state = 'leased' AND";
             let mut freed = connection.execute(&format!("{FREE} lease_until < ?1"), [now_ms])?;
             for other in others {
-                if owners::is_alive(&path, &other)? {
-                    continue;
+                match owners::fate(&path, &other)? {
+                    Fate::Alive => continue,
+                    Fate::Died => hands::mourn(connection, &other, now_ms)?,
+                    Fate::Ended => {
+                        connection.execute("DELETE FROM file_in_hand WHERE owner = ?1", [&other])?;
+                    }
                 }
                 freed += connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, other])?;
                 connection
@@ -54,25 +59,32 @@ impl DeliveryStore for SqliteStore {
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let owner = self.owner_id().to_owned();
-        let (destination, whole, scope) = (destination.to_owned(), parts == Parts::Whole, scope.cloned());
-        let wish = Wish { destination, scope, owner: owner.clone(), count, whole, now_ms, lease_until_ms };
-        let leased = self.write("claim", move |connection| claim::lease(connection, &wish)).await?;
-        // Proving, inflating and parsing is work for other threads than the writer's.
-        let decode = move || leased.into_iter().map(|one| one.and_then(Leased::decode)).collect::<Vec<_>>();
-        let decoded =
-            attempt(decode).await.map_err(|_| StoreError::Unusable("reading the ledger panicked".to_owned()))?;
-        let (mut claimed, mut damaged) = (Vec::with_capacity(decoded.len()), Vec::new());
-        for one in decoded {
-            match one {
-                Ok(one) => claimed.push(*one),
-                Err(damage) => damaged.push(damage),
-            }
-        }
-        if !damaged.is_empty() {
-            self.write("bury", move |connection| claim::bury(connection, &owner, &damaged, now_ms)).await?;
-        }
-        Ok(claimed)
+        let (owner, destination, scope) = (self.owner_id().to_owned(), destination.to_owned(), scope.cloned());
+        let whole = parts == Parts::Whole;
+        self.lease(Wish { destination, scope, owner, count, suspects: false, whole, now_ms, lease_until_ms }).await
+    }
+
+    async fn claim_suspects(
+        &self,
+        destination: &str,
+        scope: Option<&Scope>,
+        parts: Parts,
+        now_ms: i64,
+        lease_until_ms: i64,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let (owner, destination, scope) = (self.owner_id().to_owned(), destination.to_owned(), scope.cloned());
+        let (whole, count) = (parts == Parts::Whole, SUSPECTS_MAX);
+        self.lease(Wish { destination, scope, owner, count, suspects: true, whole, now_ms, lease_until_ms }).await
+    }
+
+    async fn has_suspects(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM delivery
+                WHERE destination = ?1 AND state = 'due' AND company > 0 AND next_at <= ?2)";
+            Ok(connection.prepare_cached(sql)?.query_row(params![destination, now_ms], |row| row.get(0))?)
+        })
+        .await
     }
 
     async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError> {
@@ -248,6 +260,31 @@ impl DeliveryStore for SqliteStore {
     }
 }
 
+/// Suspects in one claim; their groups are smaller in all but odd ledgers.
+const SUSPECTS_MAX: usize = 1000;
+
+impl SqliteStore {
+    async fn lease(&self, wish: Wish) -> Result<Vec<Claimed>, StoreError> {
+        let (owner, now_ms) = (wish.owner.clone(), wish.now_ms);
+        let leased = self.write("claim", move |connection| claim::lease(connection, &wish)).await?;
+        // Proving, inflating and parsing is work for other threads than the writer's.
+        let decode = move || leased.into_iter().map(|one| one.and_then(Leased::decode)).collect::<Vec<_>>();
+        let decoded =
+            attempt(decode).await.map_err(|_| StoreError::Unusable("reading the ledger panicked".to_owned()))?;
+        let (mut claimed, mut damaged) = (Vec::with_capacity(decoded.len()), Vec::new());
+        for one in decoded {
+            match one {
+                Ok(one) => claimed.push(*one),
+                Err(damage) => damaged.push(damage),
+            }
+        }
+        if !damaged.is_empty() {
+            self.write("bury", move |connection| claim::bury(connection, &owner, &damaged, now_ms)).await?;
+        }
+        Ok(claimed)
+    }
+}
+
 /// A dead letter of which nobody can tell whether it arrived: nothing is left on record that a look-up could resolve. It is
 /// made due by a person alone: a newer revision that is sent could double the record.
 pub(super) fn waits_for_a_person() -> String {
@@ -319,7 +356,7 @@ fn apply(
             "remote_id = ?5, delivered_revision = ?6, delivered_digest = ?7, adopted = max(adopted, ?8),
              writes = writes + ?9, delivered_at = CASE WHEN ?9 THEN ?4 ELSE coalesce(delivered_at, ?4) END,
              state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
-             attempts = 0, isolation = 0, rematched = 0, code = NULL, what = NULL, help = NULL,
+             attempts = 0, isolation = 0, rematched = 0, deaths = 0, company = 0, code = NULL, what = NULL, help = NULL,
              intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = coalesce(?10, person_object),
              person_id = coalesce(?11, person_id), delivered_person = coalesce(?11, person_id),
              matched_by = coalesce(?12, matched_by), match_json = coalesce(?13, match_json), remote_sum = ?14,
@@ -342,7 +379,7 @@ fn apply(
         Change::Kept { remote_id, revision, matching } => (
             "remote_id = ?5, delivered_at = coalesce(delivered_at, ?4),
              state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
-             attempts = 0, isolation = 0, rematched = 0, code = NULL, what = NULL, help = NULL,
+             attempts = 0, isolation = 0, rematched = 0, deaths = 0, company = 0, code = NULL, what = NULL, help = NULL,
              intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = ?7, person_id = ?8,
              matched_by = ?9, match_json = ?10"
                 .to_owned(),
@@ -356,7 +393,8 @@ fn apply(
             ],
         ),
         Change::Skipped { problem, match_json } => (
-            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, code = ?5,
+            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, deaths = 0,
+             company = 0, code = ?5,
              what = ?6, help = ?7, match_json = ?8"
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
@@ -364,7 +402,7 @@ fn apply(
         Change::Dead { problem, intent } => (
             format!(
                 "state = CASE WHEN desired_revision > leased_revision AND NOT ?8 THEN 'due' ELSE 'dead' END, next_at = 0,
-                 code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
+                 deaths = 0, company = 0, code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
                 kept_intent(*intent)
             ),
             vec![
@@ -436,7 +474,7 @@ fn rearm_statement(destination: &str, which: &Rearm, now_ms: i64) -> (String, Ve
         false => "",
     };
     let sql = format!(
-        "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, isolation = 0, rematched = 0, updated_at = ?1,
+        "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, isolation = 0, rematched = 0, deaths = 0, updated_at = ?1,
            code = NULL, what = NULL, help = NULL,
            person_object = CASE WHEN remote_id IS NULL THEN NULL ELSE person_object END,
            person_id = CASE WHEN remote_id IS NULL THEN NULL ELSE person_id END,

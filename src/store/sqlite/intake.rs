@@ -10,13 +10,15 @@ use jiff::tz::TimeZone;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
-use super::SqliteStore;
 use super::body as stored;
 use super::delivery::waits_for_a_person;
 use super::merge::{Body, Known, Merged, encode_origins, merge};
+use super::{SqliteStore, hands};
 use crate::model::{CallKey, Origin, Origins, RawRef};
+use crate::problem::RAW_KILLS;
 use crate::store::{
-    IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, Seen, StoreError, StoredProblem, UnseenFile,
+    IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, Seen, StoreError, StoredProblem, Suspicion,
+    UnseenFile,
 };
 
 #[async_trait]
@@ -45,6 +47,25 @@ impl IntakeStore for SqliteStore {
         .await
     }
 
+    async fn suspicions(&self, source: &str, raws: &[RawRef]) -> Result<Vec<Suspicion>, StoreError> {
+        let source = source.to_owned();
+        let asked: Vec<(String, String)> = raws.iter().map(|raw| (raw.url.clone(), raw.version.clone())).collect();
+        self.read(move |connection| hands::suspicions(connection, &source, &asked)).await
+    }
+
+    async fn take_in_hand(&self, source: &str, raws: &[RawRef]) -> Result<(), StoreError> {
+        let (owner, source, raws) = (self.owner_id().to_owned(), source.to_owned(), raws.to_vec());
+        self.write("take in hand", move |connection| hands::note(connection, &owner, &source, &raws)).await
+    }
+
+    async fn put_down(&self, source: &str, raws: &[RawRef]) -> Result<(), StoreError> {
+        let (owner, source, raws) = (self.owner_id().to_owned(), source.to_owned(), raws.to_vec());
+        let put_down = move |connection: &Connection| {
+            hands::put_down(connection, &owner, &source, raws.iter().map(|raw| raw.url.as_str()))
+        };
+        self.write("take in hand", put_down).await
+    }
+
     async fn ingest(
         &self,
         source: &str,
@@ -54,7 +75,9 @@ impl IntakeStore for SqliteStore {
         now_ms: i64,
     ) -> Result<Vec<IntakeResult>, StoreError> {
         let (source, destinations, zone) = (source.to_owned(), destinations.to_vec(), zone.clone());
+        let owner = self.owner_id().to_owned();
         self.write("ingest", move |connection| {
+            hands::put_down(connection, &owner, &source, items.iter().map(|item| item.raw.url.as_str()))?;
             let context = Context { connection, source: &source, destinations: &destinations, zone: &zone, now_ms };
             items.iter().map(|item| context.take(item)).collect()
         })
@@ -84,10 +107,15 @@ impl Context<'_> {
     fn take(&self, item: &IntakeItem) -> Result<IntakeResult, StoreError> {
         match &item.fate {
             IntakeFate::Quarantine(problem) => {
+                // Unless it was put there unread.
+                if problem.code != RAW_KILLS {
+                    hands::survived(self.connection, self.source, &item.raw.url)?;
+                }
                 self.put_raw(item, "quarantined", None, Some(&problem.into()))?;
                 Ok(IntakeResult::Quarantined)
             }
             IntakeFate::Call(call) => {
+                hands::survived(self.connection, self.source, &item.raw.url)?;
                 self.put_raw(item, "converted", Some(call), None)?;
                 self.put_call(item, call)
             }
@@ -313,6 +341,7 @@ impl Context<'_> {
                next_at = CASE WHEN state = 'due' THEN next_at ELSE 0 END,
                attempts = CASE WHEN state = 'dead' THEN 0 ELSE attempts END,
                isolation = CASE WHEN state = 'dead' THEN 0 ELSE isolation END,
+               deaths = CASE WHEN state = 'dead' THEN 0 ELSE deaths END,
                rematched = 0, updated_at = excluded.updated_at",
             waits_for_a_person()
         );

@@ -6,6 +6,7 @@
 mod body;
 mod claim;
 mod delivery;
+mod hands;
 mod intake;
 mod merge;
 mod owners;

@@ -97,7 +97,7 @@ impl ReadStore for SqliteStore {
                 "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {state} AS shown, d.desired_revision,
                    d.delivered_revision, d.remote_id, d.person_object, d.person_id, d.writes, d.adopted, d.attempts,
                    coalesce(h.code, d.code, {former}) AS reason, coalesce(h.what, d.what), coalesce(h.help, d.help),
-                   d.next_at, d.intent_at, d.delivered_at, d.match_json, d.record_json
+                   d.next_at, d.intent_at, d.delivered_at, d.match_json, d.record_json, d.deaths
                  FROM delivery d JOIN call c USING (call_key) {hold}"
             ));
             sql.among("d.destination", filter.destination.as_slice());
@@ -141,7 +141,10 @@ impl ReadStore for SqliteStore {
         let filter = filter.clone();
         self.read(move |connection| {
             let mut sql = Sql::new(
-                "SELECT url, version, bytes, modified_at, seen_at, digest, state, day, code, what, help, notes FROM raw",
+                "SELECT url, version, bytes, modified_at, seen_at, digest, state, day, code, what, help, notes,
+                   coalesce((SELECT s.deaths FROM file_suspect s
+                     WHERE s.source = raw.source AND s.url = raw.url AND s.version = raw.version), 0)
+                 FROM raw",
             );
             sql.among("state", filter.state.map(str::to_owned).as_slice());
             sql.among("call_key", filter.call_key.as_slice());
@@ -316,6 +319,7 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         problem: problem(row, 14)?,
         next_at_ms: row.get(17)?,
         intent_at_ms: row.get(18)?,
+        deaths: row.get(22)?,
         delivered_at_ms: row.get(19)?,
         match_json: row.get(20)?,
         record_json: row.get(21)?,
@@ -335,6 +339,7 @@ fn raw_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
         digest: row.get::<_, Option<[u8; 32]>>(5)?.map(|digest| Digest(digest).to_string()),
         state: row.get(6)?,
         day: row.get(7)?,
+        deaths: row.get(12)?,
         problem: problem(row, 8)?,
         notes: notes.iter().flat_map(|notes| notes.lines()).map(str::to_owned).collect(),
     })

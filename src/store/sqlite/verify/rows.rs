@@ -90,7 +90,8 @@ impl Check<'_> {
 
     /// The smaller tables.
     pub(super) fn rest(&mut self) -> rusqlite::Result<()> {
-        for query in REST {
+        let schema = self.found.schema;
+        for query in REST.iter().filter(|query| query.since <= schema) {
             let mut statement = self.connection.prepare(query.places)?;
             let mut rows = statement.query(())?;
             while let Some(row) = rows.next()? {
@@ -143,6 +144,7 @@ fn pass(
     mut look: impl FnMut(&Row<'_>, &mut Soundness, &mut dyn Iterator<Item = &'static Rule>) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<u64> {
     let (own, from) = own.split_once(" FROM ").unwrap_or((own, of));
+    let rules: Vec<&'static Rule> = rules.iter().filter(|rule| rule.since <= found.schema).collect();
     let broken: Vec<String> = rules.iter().map(|rule| format!("coalesce({}, 0)", rule.broken)).collect();
     let of = connection.query_row(&format!("SELECT count(*) FROM {of}"), (), |row| row.get(0))?;
     let mut statement = connection.prepare(&format!("SELECT {own}, {} FROM {from}", broken.join(", ")))?;
@@ -152,7 +154,7 @@ fn pass(
         let mut broken = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             if row.get::<_, bool>(OWN_COLUMNS + index)? {
-                broken.push(rule);
+                broken.push(*rule);
             }
         }
         look(row, found, &mut broken.into_iter())?;

@@ -2,9 +2,13 @@
 //!
 //! A table: `docs/verify.md` has a row for each, which a test checks.
 
+use super::SCHEMA_MIN;
+
 /// A rule about one row.
 pub(super) struct Rule {
     pub name: &'static str,
+    /// The first schema that has what it asks for.
+    pub since: u32,
     /// True where the rule is broken; over the tables of the pass that it is in.
     pub broken: &'static str,
     /// What is said of such a row.
@@ -12,7 +16,13 @@ pub(super) struct Rule {
 }
 
 const fn rule(name: &'static str, what: &'static str, broken: &'static str) -> Rule {
-    Rule { name, broken, what }
+    Rule { name, since: SCHEMA_MIN, broken, what }
+}
+
+impl Rule {
+    const fn since(self, schema: u32) -> Rule {
+        Rule { since: schema, ..self }
+    }
 }
 
 /// Over `call c`.
@@ -104,6 +114,13 @@ pub(super) const DELIVERIES: &[Rule] = &[
          OR d.intent_settled NOT IN (0, 1) OR typeof(d.next_at) <> 'integer' OR typeof(d.order_at) <> 'integer'
          OR typeof(d.updated_at) <> 'integer'",
     ),
+    rule(
+        "deaths",
+        "the deaths of processes that are counted for it contradict its state",
+        "typeof(d.deaths) <> 'integer' OR d.deaths NOT BETWEEN 0 AND 3 OR typeof(d.company) <> 'integer' OR d.company < 0
+         OR (d.deaths > 0 AND d.company = 0) OR (d.deaths = 3 AND d.state <> 'dead')",
+    )
+    .since(4),
 ];
 
 /// Over `raw r`.
@@ -126,12 +143,19 @@ pub(super) const FILES: &[Rule] = &[
 /// A rule about rows that few ledgers have many of: the places where it is broken.
 pub(super) struct Query {
     pub name: &'static str,
+    pub since: u32,
     pub places: &'static str,
     pub what: &'static str,
 }
 
 const fn query(name: &'static str, what: &'static str, places: &'static str) -> Query {
-    Query { name, places, what }
+    Query { name, since: SCHEMA_MIN, places, what }
+}
+
+impl Query {
+    const fn since(self, schema: u32) -> Query {
+        Query { since: schema, ..self }
+    }
 }
 
 pub(super) const REST: &[Query] = &[
@@ -162,4 +186,17 @@ pub(super) const REST: &[Query] = &[
         "SELECT 'attempt ' || a.id FROM attempt a JOIN delivery d ON d.id = a.delivery_id
          WHERE a.revision NOT BETWEEN 1 AND d.desired_revision",
     ),
+    query(
+        "file-in-hand",
+        "it is in the hands of a process that never registered",
+        "SELECT 'file ' || url FROM file_in_hand WHERE owner NOT IN (SELECT id FROM owner)",
+    )
+    .since(4),
+    query(
+        "file-deaths",
+        "the deaths of processes that are counted for it are no count",
+        "SELECT 'file ' || url FROM file_suspect WHERE typeof(deaths) <> 'integer' OR deaths NOT BETWEEN 0 AND 3
+         OR typeof(company) <> 'integer' OR company < 1",
+    )
+    .since(4),
 ];
