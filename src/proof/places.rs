@@ -33,7 +33,6 @@ pub const PLACES: &[Place] = &[
     job("take in hand"),
     job("ingest"),
     job("dismiss"),
-    job("forget deaths"),
     job("enlist"),
     job("rearm"),
     // delivering: leases of the gone, login and description, a lease, the person

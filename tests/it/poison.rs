@@ -1,7 +1,8 @@
 //! Promise: a file or a call that kills the process is found and put aside after a known number of deaths, and nothing
 //! else is: the neighbours are delivered once, and a kill from outside condemns nobody.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trunkline::problem::{CALL_KILLS, MAPPING_FAILED, RAW_KILLS};
@@ -152,4 +153,47 @@ async fn a_mapping_that_panics_is_the_dead_letter_of_that_call_alone() {
     assert_eq!((&dead[0]["problem"]["code"], &dead[0]["source_id"]), (&MAPPING_FAILED.0.into(), &"bad_call".into()));
     world.run(&["retry", "bad_call", "--source", &world.source()]).await.exits(0);
     assert!(world.tasks().iter().any(|task| text(task, "CallObject") == "bad_call"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_serves_dies_no_more_once_both_are_put_aside() {
+    let world =
+        World::new(KeyField::There).await.configure("[serve]\nlisten = \"127.0.0.1:0\"\npoll_s = 1\nschedule = []\n");
+    world.contact("ada@example.com");
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    for index in 0..40 {
+        let word = ["quotes", "nightshade", "hemlock"][if index < 38 { 0 } else { index - 37 }];
+        let mut document = session(&format!("call_{index}"), "ada@example.com", &format!("{today}T00:00:10"), 60);
+        document["discovered_signals"]["use_case"] = word.into();
+        crate::support::session::put(&world.sessions(), today, &format!("{index}.json"), document.to_string());
+    }
+    let mut deaths = 0;
+    loop {
+        let mut command = world.command(&["serve", "--source", &world.source()]);
+        command.env("TRUNKLINE_PROOF", "poison=convert:nightshade poison=map:hemlock").stdout(Stdio::null());
+        let mut child = command.stderr(Stdio::null()).spawn().expect("the program starts");
+        // The first look reads, the second reads what was suspect by then.
+        let began = Instant::now();
+        let has_died = loop {
+            match child.try_wait().expect("a child") {
+                Some(status) => break status.code().is_none(),
+                None if began.elapsed() > Duration::from_secs(6) => break false,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        if !has_died {
+            child.kill().expect("a child to kill");
+            child.wait().expect("a child to wait for");
+            break;
+        }
+        deaths += 1;
+        assert!(deaths <= 2 * DEATHS_OF_ONE, "it goes on dying");
+    }
+    println!("{deaths} deaths");
+    assert!(deaths >= 6, "it must have met both");
+    assert_eq!(world.tasks().len(), 38);
+    let dead = told(&world, &["deliveries", "--state", "dead", "--json"]).await;
+    assert_eq!(dead.as_array().map(Vec::len), Some(1), "{dead}");
+    let quarantine = told(&world, &["quarantine", "--json"]).await;
+    assert_eq!(quarantine[0]["problem"]["code"], RAW_KILLS.0);
 }

@@ -324,7 +324,9 @@ fn without_checksums(path: &Path) {
     let ledger = Connection::open(path).expect("a ledger");
     ledger
         .execute_batch(
-            "DROP INDEX raw_to_reread; ALTER TABLE raw DROP COLUMN reread;
+            "DROP TABLE file_in_hand; DROP TABLE file_suspect; DROP INDEX delivery_suspect;
+             ALTER TABLE delivery DROP COLUMN company; ALTER TABLE delivery DROP COLUMN deaths;
+             DROP INDEX raw_to_reread; ALTER TABLE raw DROP COLUMN reread;
              ALTER TABLE call DROP COLUMN head_sum; ALTER TABLE call DROP COLUMN tail_sum;
              ALTER TABLE delivery DROP COLUMN remote_sum; ALTER TABLE delivery DROP COLUMN person_sum;
              PRAGMA user_version = 2;",
@@ -628,4 +630,8 @@ async fn what_contradicts_itself_is_told_by_name() {
     check("INSERT INTO hold VALUES ('x', 'y', '', '', 0)", &["hold"]);
     check("UPDATE run SET summary = '{'", &["run"]);
     check("UPDATE attempt SET revision = 9", &["attempt"]);
+    check(&format!("UPDATE delivery SET deaths = 3, company = 1 {one}"), &["deaths"]);
+    check(&format!("UPDATE delivery SET deaths = 1 {one}"), &["deaths"]);
+    check("INSERT INTO file_in_hand VALUES ('x', 'sessions', 'y', 'z')", &["file-in-hand"]);
+    check("INSERT INTO file_suspect VALUES ('sessions', 'y', 'z', 0, 1)", &["file-deaths"]);
 }

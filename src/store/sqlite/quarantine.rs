@@ -24,6 +24,6 @@ impl QuarantineStore for SqliteStore {
 
     async fn forget_deaths(&self, url: &str) -> Result<(), StoreError> {
         let url = url.to_owned();
-        self.write("forget deaths", move |connection| hands::forget_deaths(connection, &url)).await
+        self.write("dismiss", move |connection| hands::forget_deaths(connection, &url)).await
     }
 }
