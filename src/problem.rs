@@ -83,6 +83,8 @@ codes! {
     STORE_UNUSABLE = "TL0801", "the store cannot be opened or written";
     STORE_NEWER = "TL0802", "the store was written by a newer Trunkline";
     STORE_SQLITE = "TL0803", "this SQLite library can lose committed data";
+    CALL_DAMAGED = "TL0804", "the ledger's copy of a call is damaged";
+    DELIVERY_DAMAGED = "TL0805", "what the ledger knows of a delivered record is damaged";
 }
 
 /// Finds a code's row; `text` in any case, with or without `TL` and the zero behind it.

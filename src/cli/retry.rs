@@ -8,11 +8,11 @@ use super::context::reading;
 use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
 use crate::config::Settings;
-use crate::engine::{Evidence, IntakeSummary, RunSummary, counted, deliver, reread};
+use crate::engine::{Engine, Evidence, IntakeSummary, Reading, RunSummary, counted, deliver, mend, reread};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{DeliveryFilter, DeliveryStore, ReadStore, Rearm};
+use crate::store::{DeliveryFilter, DeliveryStore, IntakeStore, ReadStore, Rearm};
 
 /// The name of the Salesforce destination.
 const SALESFORCE: &str = "salesforce";
@@ -71,10 +71,13 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
             intake.add(reread(&engine, reading.as_ref().map_err(Problem::clone)?, part).await?);
         }
     } else {
+        let keys = keys(&arguments, &settings, store.as_ref(), output).await?;
+        intake.add(mended(&engine, &reading, store.as_ref(), keys.as_deref().unwrap_or_default(), output).await?);
+        let which = Rearm { keys, ..which };
         let mut count = 0;
         for route in &routes {
             let name = route.destination.name();
-            count += rearm(context, &arguments, which.clone(), &settings, store.as_ref(), name, output).await?;
+            count += rearm(context, &which, store.as_ref(), name, output).await?;
         }
         output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
     }
@@ -110,33 +113,61 @@ fn which(context: &Context, arguments: &Arguments, settings: &Settings) -> Resul
     Ok(which)
 }
 
+/// The calls that were named; `None` if none was.
+async fn keys(
+    arguments: &Arguments,
+    settings: &Settings,
+    store: &SqliteStore,
+    output: &mut Output,
+) -> Result<Option<Vec<CallKey>>, Failure> {
+    if arguments.sessions.is_empty() {
+        return Ok(None);
+    }
+    let mut keys: Vec<CallKey> = Vec::new();
+    for session in &arguments.sessions {
+        let found = store.find_calls(session).await?;
+        if found.is_empty() {
+            let session = visible(session);
+            output.say(format!("no call {session} in the ledger: trunkline why {session}"));
+        }
+        keys.extend(found);
+    }
+    if keys.is_empty() {
+        let what = format!("none of the sessions is in the ledger {}", settings.store_path.display());
+        return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline calls` lists what is").into());
+    }
+    Ok(Some(keys))
+}
+
+/// Reads the files of damaged calls again: of those that were found damaged before, and of those of `keys` that are.
+async fn mended(
+    engine: &Engine,
+    reading: &Result<Reading, Problem>,
+    store: &SqliteStore,
+    keys: &[CallKey],
+    output: &mut Output,
+) -> Result<IntakeSummary, Failure> {
+    let damaged = store.examine(keys).await?;
+    if damaged > 0 {
+        let calls = counted(damaged as u64, "call is", "calls are");
+        output.say(format!("the ledger's copy of {calls} damaged; reading the files again"));
+    }
+    match reading {
+        Ok(reading) => Ok(mend(engine, reading).await?),
+        Err(problem) if damaged > 0 => Err(problem.clone().into()),
+        Err(_) => Ok(IntakeSummary::default()),
+    }
+}
+
 async fn rearm(
     context: &Context,
-    arguments: &Arguments,
-    mut which: Rearm,
-    settings: &Settings,
+    which: &Rearm,
     store: &SqliteStore,
     destination: &str,
     output: &mut Output,
 ) -> Result<usize, Failure> {
-    if !arguments.sessions.is_empty() {
-        let mut keys: Vec<CallKey> = Vec::new();
-        for session in &arguments.sessions {
-            let found = store.find_calls(session).await?;
-            if found.is_empty() {
-                let session = visible(session);
-                output.say(format!("no call {session} in the ledger: trunkline why {session}"));
-            }
-            keys.extend(found);
-        }
-        if keys.is_empty() {
-            let what = format!("none of the sessions is in the ledger {}", settings.store_path.display());
-            return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline calls` lists what is").into());
-        }
-        which.keys = Some(keys);
-    }
-    let count = store.rearm(destination, &which, context.clock.now_ms()).await?;
-    for key in which.keys.iter().flatten().filter(|_| !arguments.recreate) {
+    let count = store.rearm(destination, which, context.clock.now_ms()).await?;
+    for key in which.keys.iter().flatten().filter(|_| !which.recreate) {
         tell_delivered(store, key, destination, output).await?;
     }
     Ok(count)

@@ -3,7 +3,7 @@
 //! Invariant: the loop ends: when nothing is due, when the destination is held, when a stop is asked for, or when no
 //! progress was made for as long as the patience lasts. Whatever is left stays due.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -96,9 +96,11 @@ pub async fn dispatch(
         dispatcher.summary.waiting = dispatcher.count_due().await?;
     }
     // The store itself settles what it cannot read back, so that no outcome tells of it.
-    let damaged = dispatcher.count_damaged().await?.saturating_sub(damaged);
-    if damaged > 0 {
-        *dispatcher.summary.dead.entry(problem::STORE_UNUSABLE.0.to_owned()).or_default() += damaged;
+    for (code, count) in dispatcher.count_damaged().await? {
+        let met = count.saturating_sub(damaged.get(&code).copied().unwrap_or_default());
+        if met > 0 {
+            *dispatcher.summary.dead.entry(code).or_default() += met;
+        }
     }
     Ok(dispatcher.summary)
 }
@@ -163,10 +165,14 @@ impl<'a> Dispatcher<'a> {
         self.engine.store.count(self.destination.name(), "due", None, self.scope).await
     }
 
-    /// Dead letters because their call does not read back from the ledger.
-    async fn count_damaged(&self) -> Result<u64, StoreError> {
-        let damaged = Some(problem::STORE_UNUSABLE.0);
-        self.engine.store.count(self.destination.name(), "dead", damaged, self.scope).await
+    /// Dead letters because what the ledger holds of them does not read back, by code.
+    async fn count_damaged(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut damaged = BTreeMap::new();
+        for code in [problem::CALL_DAMAGED.0, problem::DELIVERY_DAMAGED.0] {
+            let count = self.engine.store.count(self.destination.name(), "dead", Some(code), self.scope).await?;
+            damaged.insert(code.to_owned(), count);
+        }
+        Ok(damaged)
     }
 
     /// Gets the destination ready; false if it cannot be used now.

@@ -119,6 +119,29 @@ pub async fn reread(engine: &Engine, reading: &Reading, part: Option<String>) ->
     Ok(reader.summary)
 }
 
+/// Reads the files of damaged calls again, the newest first. One that cannot be read any more is told, and its call stays
+/// as it is.
+pub async fn mend(engine: &Engine, reading: &Reading) -> Result<IntakeSummary, StoreError> {
+    let files = engine.store.to_reread(reading.source.name()).await?;
+    if files.is_empty() {
+        return Ok(IntakeSummary::default());
+    }
+    let mut reader = Reader::new(engine, reading)?;
+    for file in files {
+        let lost = |why: &str| Event::Warning(format!("the file of a damaged call, {}, {why}", file.url));
+        match reading.source.look(&file.url).await {
+            Ok(Some(raw)) => reader.take(file.day, vec![raw]).await?,
+            Ok(None) => engine.progress.event(lost("is no longer at the source: see trunkline explain TL0804")),
+            Err(FetchError::File(problem)) => engine.progress.event(lost(&format!("cannot be read: {}", problem.what))),
+            Err(FetchError::Source(problem)) => {
+                reader.summary.stopped = Some(problem);
+                break;
+            }
+        }
+    }
+    Ok(reader.summary)
+}
+
 /// Reads these files, each with the day of its folder, if the ledger does not know them in this version.
 pub(super) async fn reread_files(
     engine: &Engine,
@@ -259,7 +282,8 @@ impl<'a> Reader<'a> {
         let Reading { source, destinations, zone, .. } = self.reading;
         let results = self.engine.store.ingest(source.name(), destinations, zone, items, now_ms).await?;
         self.engine.progress.event(Event::Read(results.len() as u64));
-        let due = results.iter().filter(|one| matches!(one, IntakeResult::NewCall | IntakeResult::NewRevision)).count();
+        let is_due = |one: &&IntakeResult| !matches!(one, IntakeResult::NothingNew | IntakeResult::Quarantined);
+        let due = results.iter().filter(is_due).count();
         if due > 0 {
             self.engine.progress.event(Event::Due(due as u64));
         }
@@ -268,6 +292,7 @@ impl<'a> Reader<'a> {
                 IntakeResult::NewCall => self.summary.new_calls += 1,
                 IntakeResult::NewRevision => self.summary.new_revisions += 1,
                 IntakeResult::NothingNew => self.summary.nothing_new += 1,
+                IntakeResult::Mended => self.summary.mended += 1,
                 IntakeResult::Quarantined => {
                     if let Some(problem) = problem {
                         self.count(&url, &problem);

@@ -23,7 +23,7 @@ mod workers;
 pub use board::{Board, Condition, LATENCY_BOUNDS_MS, Latency, RouteFigures, SourceFigures};
 pub use dispatch::{DispatchLimits, Preview, Sketch, dispatch, unexpected};
 pub use evidence::Evidence;
-pub use intake::{IntakeLimits, Quarantined, Reading, intake, reread};
+pub use intake::{IntakeLimits, Quarantined, Reading, intake, mend, reread};
 pub use progress::{Event, Progress, Quiet, Stop};
 pub use schedule::{Schedule, recent_days};
 pub use serve::{Pace, Serving};

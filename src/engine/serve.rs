@@ -19,7 +19,7 @@ use super::schedule::{Schedule, recent_days};
 use super::sync::rearm_skipped;
 use super::{
     DispatchLimits, Engine, Event, Evidence, IntakeSummary, Progress, Quarantined, Reading, Route, RunSummary, backoff,
-    dispatch, intake, unexpected,
+    dispatch, intake, mend, unexpected,
 };
 use crate::destinations::Outcome;
 use crate::problem::Problem;
@@ -349,6 +349,9 @@ impl Serving {
             } else {
                 // Every poll has seen all of it, but for what stands in quarantine.
                 self.read(index, &self.today(), Quarantined::ReadAgain).await?;
+            }
+            if summary.stopped.is_none() && !self.engine.stop.is_asked() {
+                summary.add(mend(&self.engine, reading).await?);
             }
         }
         if self.engine.stop.is_asked() || summary.stopped.is_some() {

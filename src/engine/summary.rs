@@ -19,6 +19,8 @@ pub struct IntakeSummary {
     pub new_revisions: u64,
     /// Files that added nothing: the same session again, or older evidence.
     pub nothing_new: u64,
+    /// Files that made a damaged call whole again.
+    pub mended: u64,
     pub quarantined: u64,
     /// The first few quarantined files with their reason.
     pub quarantine: Vec<(String, String)>,
@@ -38,6 +40,7 @@ impl IntakeSummary {
         self.new_calls += other.new_calls;
         self.new_revisions += other.new_revisions;
         self.nothing_new += other.nothing_new;
+        self.mended += other.mended;
         self.quarantined += other.quarantined;
         self.quarantine.extend(other.quarantine);
         self.quarantine.truncate(QUARANTINE_NAMED_MAX);
@@ -190,6 +193,8 @@ impl RunSummary {
                 parts.push(format!("{} {words}", thousands(count)));
             }
         };
+        let mended = self.intake.mended;
+        part(mended, if mended == 1 { "damaged call mended" } else { "damaged calls mended" });
         let quarantined = self.intake.quarantined;
         part(quarantined, if quarantined == 1 { "file in quarantine" } else { "files in quarantine" });
         let gone = self.intake.gone;

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::{
     Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Quarantined, Reading, RunSummary, dispatch,
-    intake,
+    intake, mend,
 };
 use crate::destinations::Destination;
 use crate::problem;
@@ -62,6 +62,9 @@ impl SyncRun {
         let started_ms = self.engine.clock.now_ms();
         let run_id = self.engine.store.begin_run("sync", started_ms).await?;
         let mut intake = self.read(days).await?;
+        if intake.stopped.is_none() && !self.engine.stop.is_asked() {
+            intake.add(mend(&self.engine, &self.reading).await?);
+        }
         let mut delivered = Vec::new();
         if !self.engine.stop.is_asked() {
             rearm_skipped(&self.engine, &self.routes, days).await?;

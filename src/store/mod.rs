@@ -4,7 +4,9 @@
 //! under a lease with a fencing token; no transaction is open while a remote call runs. Times and randomness come from
 //! the caller. The traits are split by who uses them, so that another database can take the place of SQLite.
 
+mod checksum;
 mod codec;
+mod soundness;
 pub mod sqlite;
 mod tail;
 mod types;
@@ -17,6 +19,7 @@ use crate::model::CallKey;
 use crate::model::RawRef;
 
 pub use codec::{EncodedCall, decode_call, encode_call};
+pub use soundness::{Checked, Conserved, FINDINGS_NAMED_MAX, Finding, Soundness, Step};
 pub use types::*;
 
 /// Why the store could not do what was asked.
@@ -25,9 +28,12 @@ pub enum StoreError {
     /// The database refused: disk full, I/O error, locked for too long, not a database.
     #[error("the store cannot be used: {0}")]
     Unusable(String),
-    /// A row does not read back as it was written.
+    /// The file, or a row, does not read back as it was written.
     #[error("the store is damaged at {place}: {cause}")]
     Damaged { place: String, cause: String },
+    /// The stored copy of one call does not read back as it was written; the rest of the store may be sound.
+    #[error("the stored call {key} is damaged: {cause}")]
+    DamagedCall { key: String, cause: String },
     #[error("the store has schema {found}, and this Trunkline knows only up to {known}")]
     Newer { found: u32, known: u32 },
     #[error("SQLite {0} has a defect that can lose committed data")]
@@ -50,6 +56,13 @@ pub trait IntakeStore: Send + Sync {
         items: Vec<IntakeItem>,
         now_ms: i64,
     ) -> Result<Vec<IntakeResult>, StoreError>;
+
+    /// Looks whether the stored copies of these calls read back, and notes the files of those that do not, to be read
+    /// again. Answers how many calls are damaged.
+    async fn examine(&self, keys: &[CallKey]) -> Result<usize, StoreError>;
+
+    /// The files of this source that are to be read again because their call is damaged, the newest first.
+    async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError>;
 }
 
 /// What dispatch does with deliveries.
@@ -58,7 +71,8 @@ pub trait DeliveryStore: Send + Sync {
     /// Takes back the deliveries of processes that are gone or whose lease has run out. Answers how many.
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError>;
 
-    /// Leases up to `count` due deliveries, oldest call first; with a scope, of its calls alone.
+    /// Leases up to `count` due deliveries, oldest call first; with a scope, of its calls alone. What does not read back as
+    /// it was written is not among them: it becomes a dead letter, and its files are noted to be read again.
     async fn claim(
         &self,
         destination: &str,

@@ -61,6 +61,8 @@ pub enum IntakeResult {
     NewRevision,
     /// The same content again, or older evidence that adds nothing.
     NothingNew,
+    /// The same content again, and what was damaged in the ledger is whole again.
+    Mended,
     Quarantined,
 }
 

@@ -31,4 +31,5 @@ mod store;
 mod support;
 mod upload;
 mod upload_kills;
+mod verify;
 mod words;

@@ -270,10 +270,10 @@ async fn a_call_whose_bytes_rot_in_the_ledger_stops_none_of_the_others_and_heals
     drop(ledger);
     world.set(|settings| settings.hidden_fields.clear());
     let ran = world.run_sync(&[]).await.exits(1);
-    ran.says("4 delivered, 1 dead-lettered (TL0801)").tells("a stored call cannot be read");
-    ran.tells("1 dead letter TL0801");
+    ran.says("4 delivered, 1 dead-lettered (TL0804)").tells("a stored call is damaged");
+    ran.tells("1 dead letter TL0804");
     let dead = world.run(&["deliveries", "--state", "dead"]).await.exits(0);
-    dead.says("bad_0").says("TL0801");
+    dead.says("bad_0").says("TL0804");
     world.put("bad_0.json", &session("bad_0", "ada@example.com", "2026-11-20T09:00:00", 61));
     world.run_sync(&[]).await.exits(0).says("1 delivered");
     assert_all_once(&world, 5);

@@ -11,10 +11,13 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
 use super::SqliteStore;
+use super::body as stored;
 use super::delivery::waits_for_a_person;
-use super::merge::{Body, Merged, encode_origins, merge};
-use crate::model::{Origin, Origins, RawRef};
-use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, Seen, StoreError, StoredProblem};
+use super::merge::{Body, Known, Merged, encode_origins, merge};
+use crate::model::{CallKey, Origin, Origins, RawRef};
+use crate::store::{
+    IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, Seen, StoreError, StoredProblem, UnseenFile,
+};
 
 #[async_trait]
 impl IntakeStore for SqliteStore {
@@ -23,13 +26,14 @@ impl IntakeStore for SqliteStore {
         let asked: Vec<(String, String)> = raws.iter().map(|raw| (raw.url.clone(), raw.version.clone())).collect();
         self.read(move |connection| {
             let mut statement =
-                connection.prepare_cached("SELECT version, state FROM raw WHERE source = ?1 AND url = ?2")?;
+                connection.prepare_cached("SELECT version, state, reread FROM raw WHERE source = ?1 AND url = ?2")?;
             asked
                 .iter()
                 .map(|(url, version)| {
-                    let row: Option<(String, String)> =
-                        statement.query_row((&source, url), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                    let state = row.filter(|(found, _)| found == version).map(|(_, state)| state);
+                    let row: Option<(String, String, bool)> = statement
+                        .query_row((&source, url), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                        .optional()?;
+                    let state = row.filter(|(found, _, again)| found == version && !again).map(|(_, state, _)| state);
                     Ok(match state.as_deref() {
                         Some("converted") => Seen::Converted,
                         Some("quarantined") => Seen::Quarantined,
@@ -56,6 +60,16 @@ impl IntakeStore for SqliteStore {
         })
         .await
     }
+
+    async fn examine(&self, keys: &[CallKey]) -> Result<usize, StoreError> {
+        let keys = keys.to_vec();
+        self.write("examine", move |connection| stored::examine(connection, &keys)).await
+    }
+
+    async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError> {
+        let source = source.to_owned();
+        self.read(move |connection| stored::to_reread(connection, &source)).await
+    }
 }
 
 struct Context<'a> {
@@ -64,16 +78,6 @@ struct Context<'a> {
     destinations: &'a [String],
     zone: &'a TimeZone,
     now_ms: i64,
-}
-
-/// What the ledger holds of a call before new evidence.
-struct Known {
-    revision: u32,
-    digest: Vec<u8>,
-    /// The newest file.
-    newest: Origin,
-    /// As stored: where the values are from that are not from there.
-    older: Option<String>,
 }
 
 impl Context<'_> {
@@ -132,17 +136,31 @@ impl Context<'_> {
             return Ok(IntakeResult::NewCall);
         };
         let origin = Origin::new(item.raw.modified_at.as_millisecond(), new.raw_digest, &item.raw.url);
-        if known.digest == new.encoded.digest.0 && known.newest.at_ms >= origin.at_ms && known.older.is_none() {
+        let is_suspect = stored::is_suspect(self.connection, key)?;
+        let is_known = known.digest == new.encoded.digest.0 && known.newest.at_ms >= origin.at_ms;
+        if is_known && known.older.is_none() && !is_suspect {
             return Ok(IntakeResult::NothingNew);
         }
-        let Merged { started_at, day, body, origins } =
-            merge(self.connection, new, known.newest, known.older.as_deref(), origin, self.zone)?;
+        let is_newest = origin.replaces(&known.newest) || origin.url == known.newest.url;
+        let Merged { is_alone, started_at, day, body, origins } =
+            merge(self.connection, new, &known, origin, self.zone)?;
+        if is_alone {
+            // What the call's other files said is lost with it, until they are read again.
+            stored::reread(self.connection, key)?;
+            if !is_newest {
+                // An older file alone would take back what the newer one said.
+                return Ok(IntakeResult::NothingNew);
+            }
+        }
         let started_at = started_at.map(|at| at.as_millisecond());
         let changed = body.digest.0[..] != known.digest[..];
         let revision = known.revision + u32::from(changed);
         self.update_call(key, revision, started_at, day, &origins, &body)?;
+        if is_alone || is_suspect {
+            stored::mended(self.connection, self.source, &item.raw.url, key)?;
+        }
         if !changed {
-            return Ok(IntakeResult::NothingNew);
+            return Ok(if is_alone { IntakeResult::Mended } else { IntakeResult::NothingNew });
         }
         self.put_revision(key, revision, item)?;
         for destination in self.destinations {
@@ -172,10 +190,12 @@ impl Context<'_> {
         let key = new.key.as_str();
         let started_at = new.started_at.map(|at| at.as_millisecond());
         let day = new.started_at.or(new.ended_at).map(|at| at.to_zoned(self.zone.clone()).date());
+        let body = Body::from(&new.encoded);
+        let sums = body.sums(key, 1);
         self.connection
             .prepare_cached(
-                "INSERT INTO call (call_key, source, source_id, revision, started_at, day, digest, evidence_at, evidence_raw, evidence_url, first_seen, changed_at)
-                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
+                "INSERT INTO call (call_key, source, source_id, revision, started_at, day, digest, evidence_at, evidence_raw, evidence_url, first_seen, changed_at, head_sum, tail_sum)
+                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)",
             )?
             .execute(params![
                 key,
@@ -188,18 +208,24 @@ impl Context<'_> {
                 new.raw_digest.0,
                 item.raw.url,
                 self.now_ms,
+                sums.head,
+                sums.tail,
             ])?;
-        let body = Body::from(&new.encoded);
-        self.connection
-            .prepare_cached(
-                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(body_params(key, &body))?;
+        self.insert_body(key, &body)?;
         self.put_large_tail(key, &body)?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
             self.put_delivery(key, destination, 1, started_at)?;
         }
+        Ok(())
+    }
+
+    fn insert_body(&self, key: &str, body: &Body<'_>) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(body_params(key, body))?;
         Ok(())
     }
 
@@ -212,10 +238,12 @@ impl Context<'_> {
         origins: &Origins,
         body: &Body<'_>,
     ) -> Result<(), StoreError> {
+        let sums = body.sums(key, revision);
         self.connection
             .prepare_cached(
                 "UPDATE call SET revision = ?2, started_at = ?3, day = coalesce(?4, day), digest = ?5, evidence_at = ?6,
-                   evidence_raw = ?7, evidence_url = ?8, changed_at = ?9, origins = ?10 WHERE call_key = ?1",
+                   evidence_raw = ?7, evidence_url = ?8, changed_at = ?9, origins = ?10, head_sum = ?11,
+                   tail_sum = ?12 WHERE call_key = ?1",
             )?
             .execute(params![
                 key,
@@ -227,13 +255,20 @@ impl Context<'_> {
                 origins.newest.digest,
                 origins.newest.url,
                 self.now_ms,
-                encode_origins(origins)?
+                encode_origins(origins)?,
+                sums.head,
+                sums.tail,
             ])?;
-        self.connection
+        let updated = self
+            .connection
             .prepare_cached(
                 "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
             )?
             .execute(body_params(key, body))?;
+        if updated == 0 {
+            // It was lost.
+            self.insert_body(key, body)?;
+        }
         self.put_large_tail(key, body)
     }
 

@@ -3,6 +3,8 @@
 //! Invariants: only the writer thread writes; a reply leaves only after the commit that it stands on; a process that
 //! uses the file holds a lock on a file of its own beside it, so that others can tell whether it is still alive.
 
+mod body;
+mod claim;
 mod delivery;
 mod intake;
 mod merge;
@@ -15,6 +17,7 @@ mod schema;
 mod scope;
 mod shown;
 mod standing;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -5,12 +5,13 @@ use jiff::civil::Date;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
+use super::body::Body;
 use super::shown::{self, Shown};
 use super::{SqliteStore, report, scope, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::store::{
     AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, RawFilter, RawRow, ReadStore,
-    RevisionRow, Scope, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
+    RevisionRow, Scope, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile,
 };
 
 #[async_trait]
@@ -18,16 +19,12 @@ impl ReadStore for SqliteStore {
     async fn call(&self, key: &CallKey) -> Result<Option<StoredCall>, StoreError> {
         let key = key.clone();
         self.read(move |connection| {
-            let row: Option<(Vec<u8>, Vec<u8>, u32, i64, i64)> = connection
-                .prepare_cached(
-                    "SELECT b.head, b.tail, c.revision, c.first_seen, c.changed_at FROM call c JOIN call_body b USING (call_key)
-                     WHERE c.call_key = ?1",
-                )?
-                .query_row([key.as_str()], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-                })
+            let row: Option<i64> = connection
+                .prepare_cached("SELECT first_seen FROM call WHERE call_key = ?1")?
+                .query_row([key.as_str()], |row| row.get(0))
                 .optional()?;
-            let Some((head, tail, revision, first_seen_ms, changed_at_ms)) = row else { return Ok(None) };
+            let Some(first_seen_ms) = row else { return Ok(None) };
+            let body = Body::find(connection, key.as_str(), true)?;
             let revisions = connection
                 .prepare_cached(
                     "SELECT revision, raw_url, raw_version, at FROM revision WHERE call_key = ?1 ORDER BY 1",
@@ -41,8 +38,8 @@ impl ReadStore for SqliteStore {
                     })
                 })?
                 .collect::<Result<_, _>>()?;
-            let call = decode_call(key.as_str(), &head, Some(&tail))?;
-            Ok(Some(StoredCall { call, revision: Revision(revision), first_seen_ms, changed_at_ms, revisions }))
+            let (call, revision, changed_at_ms) = (body.decode()?, Revision(body.revision), body.changed_at_ms);
+            Ok(Some(StoredCall { call, revision, first_seen_ms, changed_at_ms, revisions }))
         })
         .await
     }
