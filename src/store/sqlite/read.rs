@@ -228,8 +228,9 @@ impl ReadStore for SqliteStore {
         let (destination, keys) = (destination.to_owned(), keys.to_vec());
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM call mine JOIN call other USING (source_id)
-                   JOIN delivery d ON d.call_key = other.call_key
+                // CROSS keeps this order: left to itself, SQLite begins with everything that was ever delivered.
+                "SELECT EXISTS (SELECT 1 FROM call mine CROSS JOIN call other ON other.source_id = mine.source_id
+                   CROSS JOIN delivery d ON d.call_key = other.call_key
                  WHERE mine.call_key = ?1 AND other.call_key <> ?1 AND d.destination = ?2 AND d.state = 'delivered')",
             )?;
             let mut count = 0;
