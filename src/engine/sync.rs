@@ -60,6 +60,7 @@ impl SyncRun {
     /// Reads `days` and delivers everything that is due, earlier leftovers included.
     pub async fn run(&self, days: Days, preview: Option<&dyn Preview>) -> Result<RunSummary, StoreError> {
         let started_ms = self.engine.clock.now_ms();
+        self.engine.store.reclaim(started_ms).await?;
         let run_id = self.engine.store.begin_run("sync", started_ms).await?;
         let mut intake = self.read(days).await?;
         if intake.stopped.is_none() && !self.engine.stop.is_asked() {

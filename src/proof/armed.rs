@@ -163,7 +163,7 @@ fn append(path: &std::path::Path, name: &str) -> std::io::Result<()> {
 /// Something is touched at a place: `contains` tells whether it holds a text.
 pub fn touched(place: &'static str, contains: impl Fn(&str) -> bool) {
     let poisons = PLAN.get().map_or(&[][..], |plan| &plan.poisons);
-    for (panics, _, text) in poisons.iter().filter(|(_, at, text)| at == place && contains(text)) {
+    if let Some((panics, _, text)) = poisons.iter().find(|(_, at, text)| at == place && contains(text)) {
         assert!(!panics, "{place} was told to panic at {text}");
         std::process::abort();
     }

@@ -112,6 +112,15 @@ async fn a_retry_that_dies_again_counts_from_nothing_and_stays_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_run_that_finds_a_call_condemned_tells_it() {
+    let world = day(2).await;
+    put(&world, "bad_call", "hemlock");
+    let (deaths, last) = until_it_lives(&world, "poison=map:hemlock", DEATHS_OF_ONE).await;
+    assert_eq!((deaths, world.tasks().len()), (4, 2), "of three calls: once together, three times alone");
+    assert_eq!(last.exits(1).json()["delivery"]["dead_before"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_kills_while_it_is_changed_is_found_by_its_file() {
     const PROOF: &str = "poison=convert:nightshade";
     let world = day(30).await;
