@@ -58,6 +58,10 @@ fn days_of_many_seeds_hold() {
                 if seed >= asked.first + asked.seeds || is_over() {
                     return (failed, total);
                 }
+                let done = seed - asked.first;
+                if done > 0 && done.is_multiple_of((asked.seeds / 10).max(10)) {
+                    eprintln!("{done} of {} days begun, {} s", asked.seeds, began.elapsed().as_secs());
+                }
                 let plan = Plan::of(seed, asked.calls);
                 let report = run(&plan);
                 total.add(&report);
