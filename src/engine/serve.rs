@@ -4,6 +4,7 @@
 //! sent that `intake` and `dispatch` would not; all loops end soon after a stop is asked for, and give back what they hold.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::schedule::{Schedule, recent_days};
 use super::sync::rearm_skipped;
 use super::{
     DispatchLimits, Engine, Event, Evidence, IntakeSummary, Progress, Quarantined, Reading, Route, RunSummary, backoff,
-    dispatch, intake, mend, read_suspects, unexpected,
+    counted, dispatch, intake, mend, read_suspects, unexpected,
 };
 use crate::destinations::Outcome;
 use crate::problem::Problem;
@@ -36,6 +37,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const SCHEDULE_STEP: Duration = Duration::from_secs(60);
 /// Different warnings of one destination that are told, each once.
 const WARNINGS_MAX: usize = 100;
+/// A clock that is behind by more than this was set back; less is what time servers correct all day.
+const SET_BACK_MS: i64 = 60_000;
 /// How this process's own row in the ledger is called.
 const RUN: &str = "serve";
 
@@ -65,6 +68,8 @@ pub struct Serving {
     run_id: i64,
     /// When a process of this ledger last began to serve.
     served_before: Option<i64>,
+    /// What the clock last said.
+    clock_ms: AtomicI64,
 }
 
 impl Serving {
@@ -80,13 +85,25 @@ impl Serving {
             route.limits = DispatchLimits { patience: ROUND_PATIENCE.min(route.limits.patience), ..route.limits };
         }
         let served_before = engine.store.last_run(RUN, false).await?;
-        let run_id = engine.store.begin_run(RUN, engine.clock.now_ms()).await?;
+        let clock_ms = engine.clock.now_ms();
+        let run_id = engine.store.begin_run(RUN, clock_ms).await?;
         let board = Arc::new(Board::of(
             readings.iter().map(|reading| reading.source.name().to_owned()).collect(),
             routes.iter().map(|route| route.destination.name().to_owned()).collect(),
         ));
         let bells = Arc::new(routes.iter().map(|_| Notify::new()).collect::<Vec<_>>());
-        Ok(Serving { engine, readings, routes, schedules, pace, board, bells, run_id, served_before })
+        Ok(Serving {
+            engine,
+            readings,
+            routes,
+            schedules,
+            pace,
+            board,
+            bells,
+            run_id,
+            served_before,
+            clock_ms: clock_ms.into(),
+        })
     }
 
     /// Runs all loops until a stop is asked for. A store that cannot be used any more ends them all.
@@ -258,8 +275,23 @@ impl Serving {
         }
     }
 
+    /// Without this, what was put off by a clock that was ahead would wait until that clock's time, or the next start.
+    async fn mind_the_clock(&self) -> Result<(), StoreError> {
+        let now_ms = self.engine.clock.now_ms();
+        let before_ms = self.clock_ms.swap(now_ms, Ordering::Relaxed);
+        if before_ms - now_ms > SET_BACK_MS {
+            let back = counted(((before_ms - now_ms) / 1000) as u64, "second", "seconds");
+            self.tell(Event::Warning(format!(
+                "the machine's clock was set back by {back}; no call waits for the old time"
+            )));
+            self.engine.store.forget_the_future(now_ms).await?;
+        }
+        Ok(())
+    }
+
     /// Delivers what is due at one destination and notes how it did.
     async fn round(&self, index: usize, engine: &Engine) -> Result<Round, StoreError> {
+        self.mind_the_clock().await?;
         let route = &self.routes[index];
         // What the last poll has seen is known as it is.
         let since_ms = self.engine.clock.now_ms() - self.pace.poll.as_millis() as i64;

@@ -126,6 +126,9 @@ pub trait DeliveryStore: Send + Sync {
     /// Makes deliveries due again; answers how many. A person's `retry` also forgets attempts.
     async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError>;
 
+    /// The clock was set back to `now_ms`: what was noted for later, or as done later, is taken as of now.
+    async fn forget_the_future(&self, now_ms: i64) -> Result<(), StoreError>;
+
     /// Claims the making of a person for an address; false if somebody else alive has it, or if it was abandoned after
     /// `settled_ms`: what was asked for then may still take effect.
     async fn claim_person(

@@ -178,6 +178,10 @@ impl DeliveryStore for SqliteStore {
         .await
     }
 
+    async fn forget_the_future(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.write("reclaim", move |connection| Ok(super::forget_the_future(connection, now_ms)?)).await
+    }
+
     async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError> {
         let (sql, values) = rearm_statement(destination, which, now_ms);
         self.write("rearm", move |connection| Ok(connection.execute(&sql, params_from_iter(values))?)).await

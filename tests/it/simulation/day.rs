@@ -38,7 +38,11 @@ pub struct Put {
     pub call: Option<(usize, u32)>,
 }
 
+/// When the fresh call is put: the faults have ended, and what they left has had its time.
+pub const FRESH_AT: SignedDuration = SignedDuration::from_hours(21);
+
 pub struct Day {
+    /// The last one is the fresh one, which comes after all that.
     pub calls: Vec<Planned>,
     /// By time.
     pub puts: Vec<Put>,
@@ -69,8 +73,19 @@ impl Day {
             }
             calls.push(call);
         }
+        let fresh = Planned {
+            session: "fresh".to_owned(),
+            who: Who::Contact(0),
+            email: Some(contact(0)),
+            started: midnight + FRESH_AT - SignedDuration::from_secs(65),
+            seconds: 60,
+            revisions: 1,
+        };
+        let at = midnight + FRESH_AT;
+        puts.push(put(at, midnight, "fresh", document(&fresh, count, 1), Some((count, 1))));
+        calls.push(fresh);
         // A copy must not be the last word on a call that has more to say.
-        let last: Vec<Timestamp> = (0..count)
+        let last: Vec<Timestamp> = (0..calls.len())
             .map(|index| {
                 let of_call =
                     puts.iter().filter(|put| put.call.is_some_and(|(call, revision)| call == index && revision == 1));

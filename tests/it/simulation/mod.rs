@@ -6,8 +6,10 @@
 mod bucket;
 mod day;
 mod disk;
+mod machine;
 mod oracle;
 mod run;
+mod troubles;
 mod world;
 
 use std::fmt::Write;
@@ -86,7 +88,7 @@ fn days_of_many_seeds_hold() {
     println!("{}", total.sentence(&asked, took));
     // What never happened was not tried.
     let missing: Vec<_> =
-        total.figures.iter().filter(|(name, count)| **count == 0 && **name != NONE_IN_THE_END).collect();
+        total.figures.iter().filter(|(name, count)| **count == 0 && !MAY_BE_NONE.contains(name)).collect();
     assert!(total.runs < 10 || missing.is_empty(), "never happened: {missing:?}");
     assert!(failed.is_empty(), "{} of {} seeds failed\n\n{}", failed.len(), total.runs, failed.join("\n\n"));
 }
@@ -164,6 +166,9 @@ fn without_outcomes_by_row_a_refused_row_is_noticed() {
 
 /// Somebody mends the cause and asks again, so that nothing is left.
 const NONE_IN_THE_END: &str = "dead letters at the end";
+/// Rare in a busy process: alone in hand at three deaths.
+const CONDEMNED: &str = "innocent calls and files put aside until asked for";
+const MAY_BE_NONE: [&str; 2] = [NONE_IN_THE_END, CONDEMNED];
 
 /// Sums over all runs.
 #[derive(Default)]
@@ -182,6 +187,7 @@ impl Total {
             ("answers lost after the effect", world.lost_after + world.cut_after_commit),
             ("requests that arrived more than 10 s late", world.late),
             ("kills", world.kills),
+            ("deaths with something in hand", world.died_with_something),
             ("kills within a step of the disk", world.kills_within_step),
             ("power losses", world.power_losses),
             ("unsynced writes lost", disk.writes_lost),
@@ -196,6 +202,7 @@ impl Total {
             ("updates", ends.updated as u64),
             ("calls skipped by rule", ends.skipped as u64),
             (NONE_IN_THE_END, ends.dead as u64),
+            (CONDEMNED, ends.condemned as u64),
             ("files in quarantine", ends.quarantined as u64),
             ("outcomes unknown at first", ends.unknown_attempts as u64),
         ] {

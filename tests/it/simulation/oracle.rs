@@ -44,6 +44,8 @@ pub struct Ends {
     pub unknown_attempts: usize,
     pub found_after_loss: usize,
     pub attempts: usize,
+    /// Calls and files that a process died with three times alone: innocent here, and put aside until a person asks.
+    pub condemned: usize,
 }
 
 /// Desired revision, delivered revision and writes of each delivery, by call key and destination.
@@ -108,28 +110,73 @@ impl Witness {
     }
 }
 
+/// How much a process that died had in hand.
+pub fn in_hand(path: &Path, owner: &str) -> rusqlite::Result<u64> {
+    let sql = "SELECT (SELECT count(*) FROM delivery WHERE owner = ?1 AND state = 'leased')
+        + (SELECT count(*) FROM file_in_hand WHERE owner = ?1)";
+    open(path)?.query_row(sql, [owner], |row| row.get(0))
+}
+
 /// Judges a world that has come to rest.
 pub fn judge(
     path: &Path,
     world: &World,
     day: &Day,
-    contacts: &[String],
-    leads: &[String],
+    people: (&[String], &[String]),
     zone: &str,
+    ends: &mut Ends,
     wrong: &mut Vec<Wrong>,
-) -> Ends {
+) {
     let zone = jiff::tz::TimeZone::get(zone).expect("a zone");
-    let mut ends = Ends::default();
-    tasks(world, day, contacts, leads, &zone, wrong);
+    tasks(world, day, people, &zone, wrong);
     payloads(world, day, wrong);
-    if let Err(error) = ledger(path, world, day, &mut ends, wrong) {
+    if let Err(error) = ledger(path, world, day, ends, wrong) {
         wrong.push(Wrong::of_run(format!("the ledger cannot be read: {error}")));
     }
     words(world, wrong);
-    ends
 }
 
-fn person<'a>(call: &Planned, contacts: &'a [String], leads: &'a [String]) -> Option<&'a str> {
+/// I5: the call that came after the faults has passed by now, like any other.
+pub fn fresh(world: &World, day: &Day) -> Vec<Wrong> {
+    let Some(call) = day.calls.last() else { return Vec::new() };
+    let tasks = world.org.records("Task");
+    let tasks = tasks.iter().filter(|task| task.get("CallObject").and_then(Value::as_str) == Some(&call.session));
+    let payloads = world.api.calls();
+    let payloads = payloads.iter().filter(|payload| payload["transcription"]["session_id"] == *call.session);
+    let (tasks, payloads) = (tasks.count(), payloads.count());
+    if (tasks, payloads) == (1, 1) {
+        return Vec::new();
+    }
+    let what = format!("a fresh call has {tasks} Tasks and {payloads} payloads when its time is over");
+    vec![Wrong::of(&call.session, what)]
+}
+
+/// I5: after the quiet hours nothing waits any more; what did not pass is dead, and a person can see it.
+pub fn drained(path: &Path, ends: &mut Ends) -> Vec<Wrong> {
+    let mut look = || {
+        let connection = open(path)?;
+        ends.condemned = connection.query_row(
+            "SELECT (SELECT count(*) FROM delivery WHERE code = 'TL0610') + (SELECT count(*) FROM raw WHERE code = 'TL0308')",
+            (),
+            |row| row.get(0),
+        )?;
+        let mut ask = connection.prepare(
+            "SELECT c.source_id, d.destination, d.state, d.attempts, d.code FROM delivery d JOIN call c USING (call_key)
+             WHERE d.state IN ('due', 'leased')",
+        )?;
+        let rows = ask.query_map((), |row| {
+            let (session, destination, state): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let (attempts, code): (i64, Option<String>) = (row.get(3)?, row.get(4)?);
+            let what =
+                format!("is still {state} at {destination} after the quiet hours ({attempts} attempts, {code:?})");
+            Ok(Wrong::of(&session, what))
+        })?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    look().unwrap_or_else(|error| vec![Wrong::of_run(format!("the ledger cannot be read after the day: {error}"))])
+}
+
+fn person<'a>(call: &Planned, (contacts, leads): (&'a [String], &'a [String])) -> Option<&'a str> {
     match call.who {
         Who::Contact(number) => Some(&contacts[number]),
         Who::Lead(number) => Some(&leads[number]),
@@ -138,14 +185,7 @@ fn person<'a>(call: &Planned, contacts: &'a [String], leads: &'a [String]) -> Op
 }
 
 /// I1 to I4 at Salesforce: each call with a person has one Task that says what its newest revision says.
-fn tasks(
-    world: &World,
-    day: &Day,
-    contacts: &[String],
-    leads: &[String],
-    zone: &jiff::tz::TimeZone,
-    wrong: &mut Vec<Wrong>,
-) {
+fn tasks(world: &World, day: &Day, people: (&[String], &[String]), zone: &jiff::tz::TimeZone, wrong: &mut Vec<Wrong>) {
     let mut by_session: BTreeMap<String, Vec<serde_json::Map<String, Value>>> = BTreeMap::new();
     for task in world.org.records("Task") {
         let of = task.get("CallObject").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -153,7 +193,7 @@ fn tasks(
     }
     for (index, call) in day.calls.iter().enumerate() {
         let found = by_session.remove(&call.session).unwrap_or_default();
-        let Some(person) = person(call, contacts, leads) else {
+        let Some(person) = person(call, people) else {
             if !found.is_empty() {
                 wrong.push(Wrong::of(&call.session, format!("{} Tasks for a call without a person", found.len())));
             }

@@ -86,6 +86,8 @@ pub struct Figures {
     pub power_losses: u64,
     pub pauses: u64,
     pub clock_steps: u64,
+    /// Processes that were killed with calls or files in hand.
+    pub died_with_something: u64,
     pub store_failures: u64,
     pub lives: u64,
     pub terms: u64,
