@@ -17,6 +17,9 @@ use crate::proof::{self, Step};
 use crate::redact::RedactedCall;
 use crate::store::{Claimed, Parts, Scope, StoreError, StoredProblem};
 
+/// Of so many windows one is for calls that a process died with, however many others are due.
+const SUSPECTS_EVERY: u32 = 8;
+
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatchLimits {
@@ -224,12 +227,17 @@ impl<'a> Dispatcher<'a> {
 
     async fn run(&mut self) -> Result<(), StoreError> {
         let parts = if self.destination.reads_whole_calls() { Parts::Whole } else { Parts::Head };
+        let mut windows = 0_u32;
         while !self.engine.stop.is_asked() && self.summary.hold.is_none() {
             if !self.wait_or_give_up(self.cool_until_ms).await {
                 break;
             }
             let before_ms = self.progress_at_ms;
-            if self.window_of_due(parts).await? || self.window_of_suspects(parts).await? {
+            windows += 1;
+            if (windows % SUSPECTS_EVERY == 0 && self.window_of_suspects(parts).await?)
+                || self.window_of_due(parts).await?
+                || self.window_of_suspects(parts).await?
+            {
                 let stuck = self.progress_at_ms == before_ms
                     && self.engine.clock.now_ms() > later(before_ms, self.limits.patience);
                 if stuck {
@@ -262,14 +270,14 @@ impl<'a> Dispatcher<'a> {
         self.window_if_any(claimed).await
     }
 
-    /// The same for calls that a process died with: a few, and nothing else meanwhile. Behind all others, so that these
+    /// The same for calls that a process died with: a few, and nothing else meanwhile. Behind others, so that these
     /// are delivered however often it takes to find the guilty one.
     async fn window_of_suspects(&mut self, parts: Parts) -> Result<bool, StoreError> {
         let (engine, name) = (self.engine, self.destination.name());
         if !engine.store.has_suspects(name, engine.clock.now_ms()).await? {
             return Ok(false);
         }
-        let _hands = engine.hands.alone().await;
+        let Some(_hands) = engine.hands.alone(engine.clock.as_ref(), &engine.stop).await else { return Ok(false) };
         let now_ms = engine.clock.now_ms();
         let lease_until_ms = later(now_ms, self.limits.lease);
         let claimed = engine.store.claim_suspects(name, self.scope, parts, now_ms, lease_until_ms).await?;

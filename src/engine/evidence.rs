@@ -49,7 +49,9 @@ impl Dispatcher<'_> {
         let Some(evidence) = self.evidence.filter(|_| !proof::is_off(Protection::RevisionCheck)) else {
             return Ok(HashMap::new());
         };
-        let unseen = self.engine.store.unseen(keys, evidence.since_ms).await?;
+        // What was seen later than now was seen under a clock that was ahead.
+        let seen = evidence.since_ms..self.engine.clock.now_ms().saturating_add(1);
+        let unseen = self.engine.store.unseen(keys, seen).await?;
         let (mut looks, mut changed) = (HashMap::new(), Vec::new());
         changed.resize_with(evidence.readings.len(), Vec::<(Option<Date>, RawRef)>::new);
         for (reading, file, answer) in look_at(unseen, evidence.readings).await {

@@ -109,7 +109,7 @@ pub async fn read_suspects(engine: &Engine, reading: &Reading, summary: &mut Int
         let is_alike = |one: &&SuspectFile| one.day == day && one.suspicion.company == suspicion.company;
         let group = suspects.iter().take(suspicion.company.max(1) as usize).take_while(is_alike).count();
         let group = suspects.drain(..group).map(|one| one.raw).collect();
-        let _hands = engine.hands.alone().await;
+        let Some(_hands) = engine.hands.alone(engine.clock.as_ref(), &engine.stop).await else { break };
         reader.read(day, group).await?;
     }
     summary.add(reader.summary);
@@ -165,7 +165,10 @@ pub async fn mend(engine: &Engine, reading: &Reading) -> Result<IntakeSummary, S
         let lost = |why: &str| Event::Warning(format!("the file of a damaged call, {}, {why}", file.url));
         match reading.source.look(&file.url).await {
             Ok(Some(raw)) => reader.take(file.day, vec![raw]).await?,
-            Ok(None) => engine.progress.event(lost("is no longer at the source: see trunkline explain TL0804")),
+            Ok(None) => {
+                engine.progress.event(lost("is no longer at the source: see trunkline explain TL0804"));
+                engine.store.lost(reading.source.name(), &file.url).await?;
+            }
             Err(FetchError::File(problem)) => engine.progress.event(lost(&format!("cannot be read: {}", problem.what))),
             Err(FetchError::Source(problem)) => {
                 reader.summary.stopped = Some(problem);

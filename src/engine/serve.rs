@@ -354,7 +354,8 @@ impl Serving {
             Some(at_ms) => Timestamp::from_millisecond(at_ms).unwrap_or_else(|_| self.now()),
             None => self.now(),
         };
-        while let Some(at) = schedule.next(last, &self.pace.zone) {
+        // A run that is noted for later than now was noted by a clock that was ahead.
+        while let Some(at) = schedule.next(last.min(self.now()), &self.pace.zone) {
             loop {
                 let wait = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
                 if wait.is_zero() {

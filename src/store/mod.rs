@@ -11,6 +11,8 @@ pub mod sqlite;
 mod tail;
 mod types;
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -69,6 +71,9 @@ pub trait IntakeStore: Send + Sync {
     /// Looks whether the stored copies of these calls read back, and notes the files of those that do not, to be read
     /// again. Answers how many calls are damaged.
     async fn examine(&self, keys: &[CallKey]) -> Result<usize, StoreError>;
+
+    /// This file is no longer at its source, so it is not to be read again.
+    async fn lost(&self, source: &str, url: &str) -> Result<(), StoreError>;
 
     /// The files of this source that are to be read again because their call is damaged, the newest first.
     async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError>;
@@ -171,8 +176,8 @@ pub trait ReadStore: Send + Sync {
     /// How these files of a source stand, and their calls at `destination`, in the order asked.
     async fn standings(&self, source: &str, destination: &str, urls: &[String]) -> Result<Vec<Standing>, StoreError>;
 
-    /// The converted files of these calls that were last read before `since_ms`.
-    async fn unseen(&self, keys: &[CallKey], since_ms: i64) -> Result<Vec<UnseenFile>, StoreError>;
+    /// The converted files of these calls that were not last read within `seen`, in milliseconds.
+    async fn unseen(&self, keys: &[CallKey], seen: Range<i64>) -> Result<Vec<UnseenFile>, StoreError>;
 
     async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
 

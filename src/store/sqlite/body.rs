@@ -121,15 +121,21 @@ pub(super) fn is_suspect(connection: &Connection, key: &str) -> Result<bool, Sto
 
 /// This file was read again and the call is whole: what was a dead letter for its damage is due.
 pub(super) fn mended(connection: &Connection, source: &str, url: &str, key: &str) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("UPDATE raw SET reread = 0 WHERE source = ?1 AND url = ?2")?
-        .execute(params![source, url])?;
+    lost(connection, source, url)?;
     connection
         .prepare_cached(
             "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, code = NULL, what = NULL, help = NULL
              WHERE call_key = ?1 AND state = 'dead' AND code = ?2",
         )?
         .execute(params![key, CALL_DAMAGED.0])?;
+    Ok(())
+}
+
+/// This file is no longer at its source: it is not looked for again, unless somebody asks.
+pub(super) fn lost(connection: &Connection, source: &str, url: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE raw SET reread = 0 WHERE source = ?1 AND url = ?2")?
+        .execute(params![source, url])?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use crate::store::{
 impl DeliveryStore for SqliteStore {
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError> {
         let (path, me) = (self.path().to_owned(), self.owner_id().to_owned());
-        self.write("reclaim", move |connection| {
+        let reclaimed = self.write("reclaim", move |connection| {
             let others: Vec<String> = connection
                 .prepare_cached("SELECT id FROM owner WHERE id <> ?1")?
                 .query_map([&me], |row| row.get(0))?
@@ -31,23 +31,33 @@ impl DeliveryStore for SqliteStore {
             // What the lost owner sent may have left it up to now: it settles from here on.
             const FREE: &str = "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1,
                 intent_at = CASE WHEN intent_at IS NULL THEN NULL ELSE ?1 END WHERE state = 'leased' AND";
-            let mut freed = connection.execute(&format!("{FREE} lease_until < ?1"), [now_ms])?;
+            let (mut freed, mut died) = (0, Vec::new());
             for other in others {
                 match owners::fate(&path, &other)? {
                     Fate::Alive => continue,
-                    Fate::Died => hands::mourn(connection, &other, now_ms)?,
+                    // Before its leases are freed, also those that have run out: they tell what it had in hand.
+                    Fate::Died => {
+                        hands::mourn(connection, &other, now_ms)?;
+                        died.push(other.clone());
+                    }
                     Fate::Ended => {
                         connection.execute("DELETE FROM file_in_hand WHERE owner = ?1", [&other])?;
+                        connection.execute("DELETE FROM owner WHERE id = ?1", [&other])?;
                     }
                 }
                 freed += connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, other])?;
                 connection
                     .execute("UPDATE person_claim SET owner = '', at = ?1 WHERE owner = ?2", params![now_ms, other])?;
-                connection.execute("DELETE FROM owner WHERE id = ?1", [&other])?;
             }
-            Ok(freed)
-        })
-        .await
+            freed += connection.execute(&format!("{FREE} lease_until < ?1"), [now_ms])?;
+            Ok((freed, died))
+        });
+        let (freed, died) = reclaimed.await?;
+        // Once its death is on the disk; with its lock file gone it has ended, and the next look forgets it.
+        for id in died {
+            owners::bury(self.path(), &id)?;
+        }
+        Ok(freed)
     }
 
     async fn claim(
@@ -381,11 +391,11 @@ fn apply(
             ],
         ),
         Change::Kept { remote_id, revision, matching } => (
-            "remote_id = ?5, delivered_at = coalesce(delivered_at, ?4),
+            "remote_id = ?5, remote_sum = ?11, delivered_at = coalesce(delivered_at, ?4),
              state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
              attempts = 0, isolation = 0, rematched = 0, deaths = 0, company = 0, code = NULL, what = NULL, help = NULL,
              intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = ?7, person_id = ?8,
-             matched_by = ?9, match_json = ?10"
+             matched_by = ?9, match_json = ?10, person_sum = ?12"
                 .to_owned(),
             vec![
                 text(remote_id),
@@ -394,6 +404,8 @@ fn apply(
                 text(&matching.person.1),
                 Value::from(matching.matched_by.map(Vec::from)),
                 text(&matching.match_json),
+                sum(&[remote_id]),
+                sum(&[&matching.person.0, &matching.person.1]),
             ],
         ),
         Change::Skipped { problem, match_json } => (
@@ -416,9 +428,11 @@ fn apply(
                 Value::from(problem.code == OUTCOME_UNKNOWN.0 && *intent == IntentFate::Clear),
             ],
         ),
+        // What was sent and settled by a living process is not what kills one.
         Change::Again { next_at_ms, problem, counts, isolate, rematch, remote_id, intent } => {
             let sql = format!(
                 "state = 'due', next_at = ?5, attempts = attempts + ?6, isolation = min(isolation + ?7, 2),
+                 deaths = CASE WHEN ?6 THEN 0 ELSE deaths END, company = CASE WHEN ?6 THEN 0 ELSE company END,
                  rematched = max(rematched, ?8), remote_id = coalesce(?9, remote_id),
                  remote_sum = coalesce(?13, remote_sum), code = ?10, what = ?11, help = ?12 {}{}",
                 kept_intent(*intent),

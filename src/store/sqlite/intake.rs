@@ -89,6 +89,11 @@ impl IntakeStore for SqliteStore {
         self.write("examine", move |connection| stored::examine(connection, &keys)).await
     }
 
+    async fn lost(&self, source: &str, url: &str) -> Result<(), StoreError> {
+        let (source, url) = (source.to_owned(), url.to_owned());
+        self.write("ingest", move |connection| stored::lost(connection, &source, &url)).await
+    }
+
     async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError> {
         let source = source.to_owned();
         self.read(move |connection| stored::to_reread(connection, &source)).await
@@ -135,7 +140,8 @@ impl Context<'_> {
              ON CONFLICT (source, url) DO UPDATE SET version = excluded.version, bytes = excluded.bytes,
                modified_at = excluded.modified_at, digest = excluded.digest, state = excluded.state,
                call_key = coalesce(excluded.call_key, call_key), code = excluded.code, what = excluded.what,
-               help = excluded.help, notes = excluded.notes, day = coalesce(excluded.day, day), seen_at = excluded.seen_at",
+               help = excluded.help, notes = excluded.notes, day = coalesce(excluded.day, day), seen_at = excluded.seen_at,
+               reread = CASE excluded.state WHEN 'quarantined' THEN 0 ELSE reread END",
         )?;
         let raw = &item.raw;
         statement.execute(params![
@@ -182,7 +188,9 @@ impl Context<'_> {
         }
         let started_at = started_at.map(|at| at.as_millisecond());
         let changed = body.digest.0[..] != known.digest[..];
-        let revision = known.revision + u32::from(changed);
+        // Of a damaged call the number itself may be what decayed.
+        let newest = if changed || is_alone || is_suspect { self.newest_revision(key)? } else { 0 };
+        let revision = known.revision.max(newest).saturating_add(u32::from(changed));
         self.update_call(key, revision, started_at, day, &origins, &body)?;
         if is_alone || is_suspect {
             stored::mended(self.connection, self.source, &item.raw.url, key)?;
@@ -191,10 +199,25 @@ impl Context<'_> {
             return Ok(if is_alone { IntakeResult::Mended } else { IntakeResult::NothingNew });
         }
         self.put_revision(key, revision, item)?;
-        for destination in self.destinations {
+        let elsewhere = self.destinations_of(key)?;
+        let further = elsewhere.iter().filter(|one| !self.destinations.contains(one));
+        for destination in self.destinations.iter().chain(further) {
             self.put_delivery(key, destination, revision, started_at)?;
         }
         Ok(IntakeResult::NewRevision)
+    }
+
+    /// Wherever the call went before, whoever read it then: what is new of it is due there, too.
+    fn destinations_of(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT destination FROM delivery WHERE call_key = ?1")?;
+        let destinations = statement.query_map([key], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(destinations)
+    }
+
+    fn newest_revision(&self, key: &str) -> Result<u32, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT coalesce(max(revision), 0) FROM revision WHERE call_key = ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0))?)
     }
 
     fn known_call(&self, key: &str) -> Result<Option<Known>, StoreError> {

@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn large_calls_are_merged_as_small_ones_are() -> Result<(), Box<dyn std::error::Error>> {
         let mut connection = Connection::open_in_memory()?;
-        super::super::schema::migrate(&mut connection)?;
+        super::super::schema::migrate(&mut connection, std::path::Path::new("calls.db"))?;
         connection.execute(
             "INSERT INTO call VALUES ('sessions-1', 'sessions', 's1', 1, NULL, NULL, x'', 0, x'', '', 0, 0, NULL, NULL, NULL)",
             (),

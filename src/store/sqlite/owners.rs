@@ -50,7 +50,7 @@ pub enum Fate {
     Died,
 }
 
-/// What became of the process that registered as `id`. If it died, its lock file is removed.
+/// What became of the process that registered as `id`. Of one that died the lock file stays until it is [`bury`]'d.
 pub fn fate(store: &Path, id: &str) -> Result<Fate, StoreError> {
     let path = lock_path(store, id);
     let file = match OpenOptions::new().read(true).write(true).open(&path) {
@@ -59,15 +59,18 @@ pub fn fate(store: &Path, id: &str) -> Result<Fate, StoreError> {
         Err(error) => return Err(StoreError::Unusable(format!("{}: {error}", path.display()))),
     };
     match file.try_lock() {
-        Ok(()) => {
-            std::fs::remove_file(&path)
-                .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-                .map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))?;
-            Ok(Fate::Died)
-        }
+        Ok(()) => Ok(Fate::Died),
         Err(TryLockError::WouldBlock) => Ok(Fate::Alive),
         Err(TryLockError::Error(error)) => Err(StoreError::Unusable(format!("{}: {error}", path.display()))),
     }
+}
+
+/// Takes away the lock file of a process that died; somebody else may have done so.
+pub fn bury(store: &Path, id: &str) -> Result<(), StoreError> {
+    let path = lock_path(store, id);
+    std::fs::remove_file(&path)
+        .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        .map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))
 }
 
 /// Whether the process that registered as `id` is certainly gone. Only looks: what stands there stays.
@@ -110,6 +113,9 @@ mod tests {
         assert!(is_gone(&store, "killed"));
         assert!(lock_path(&store, "killed").exists(), "who only looks leaves the lock file");
         assert_eq!(fate(&store, "killed")?, Fate::Died);
+        assert_eq!(fate(&store, "killed")?, Fate::Died, "until that is on the disk");
+        bury(&store, "killed")?;
+        bury(&store, "killed")?;
         assert!(!lock_path(&store, "killed").exists());
         assert_eq!(fate(&store, "a1")?, Fate::Ended);
         assert_eq!(fate(&store, "never-was")?, Fate::Ended);

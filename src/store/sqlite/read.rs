@@ -1,5 +1,7 @@
 //! Listings and the account of one call: reads only.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use jiff::civil::Date;
 use rusqlite::types::Value;
@@ -164,15 +166,16 @@ impl ReadStore for SqliteStore {
         self.read(move |connection| standing::of_files(connection, &path, &source, &destination, &urls)).await
     }
 
-    async fn unseen(&self, keys: &[CallKey], since_ms: i64) -> Result<Vec<UnseenFile>, StoreError> {
+    async fn unseen(&self, keys: &[CallKey], seen: Range<i64>) -> Result<Vec<UnseenFile>, StoreError> {
         let keys = keys.to_vec();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT url, version, day FROM raw WHERE call_key = ?1 AND state = 'converted' AND seen_at < ?2",
+                "SELECT url, version, day FROM raw
+                 WHERE call_key = ?1 AND state = 'converted' AND (seen_at < ?2 OR seen_at >= ?3)",
             )?;
             let mut files = Vec::new();
             for key in keys {
-                let mut rows = statement.query((key.as_str(), since_ms))?;
+                let mut rows = statement.query((key.as_str(), seen.start, seen.end))?;
                 while let Some(row) = rows.next()? {
                     let day: Option<String> = row.get(2)?;
                     let day = day.as_deref().and_then(|day| day.parse().ok());

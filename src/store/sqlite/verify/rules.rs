@@ -86,7 +86,9 @@ pub(super) const DELIVERIES: &[Rule] = &[
         "delivered",
         "it is delivered without a time, a record id, a digest or the revision that it wants",
         "d.state = 'delivered' AND (typeof(d.delivered_at) <> 'integer' OR coalesce(d.remote_id, '') = ''
-         OR d.delivered_digest IS NULL OR d.delivered_revision <> d.desired_revision)",
+         OR ((d.delivered_digest IS NULL OR d.delivered_revision <> d.desired_revision)
+           AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = d.id AND a.outcome = 'not updated'
+             AND a.revision = d.desired_revision)))",
     ),
     rule("record", "a revision was delivered and there is no record id", "d.delivered_revision > 0 AND d.remote_id IS NULL"),
     rule(
