@@ -43,3 +43,50 @@ impl Hands {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::*;
+
+    /// Time passes where somebody waits, and others have their turn meanwhile.
+    struct Patient(Mutex<Timestamp>);
+
+    #[async_trait]
+    impl Clock for Patient {
+        fn now(&self) -> Timestamp {
+            *self.0.lock().expect("nobody panicked")
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            *self.0.lock().expect("nobody panicked") += SignedDuration::try_from(duration).expect("a short wait");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_to_be_alone_keeps_others_waiting_for_a_moment_only() {
+        let (hands, stop) = (Hands::default(), Stop::default());
+        let clock = Arc::new(Patient(Mutex::new(Timestamp::UNIX_EPOCH)));
+        let slow = hands.beside_others().await;
+        let alone = tokio::spawn({
+            let (hands, stop, clock) = (hands.clone(), stop.clone(), Arc::clone(&clock));
+            async move { hands.alone(clock.as_ref(), &stop).await.is_some() }
+        });
+        // While the slow one is at it, others come and go.
+        for _ in 0..5 {
+            tokio::task::yield_now().await;
+            drop(hands.beside_others().await);
+        }
+        assert!(!alone.is_finished() && clock.now() > Timestamp::UNIX_EPOCH);
+        drop(slow);
+        assert!(alone.await.expect("no panic"));
+        let _slow = hands.beside_others().await;
+        stop.ask();
+        assert!(hands.alone(clock.as_ref(), &stop).await.is_none(), "a stop is heard");
+    }
+}

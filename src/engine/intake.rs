@@ -167,7 +167,7 @@ pub async fn mend(engine: &Engine, reading: &Reading) -> Result<IntakeSummary, S
             Ok(Some(raw)) => reader.take(file.day, vec![raw]).await?,
             Ok(None) => {
                 engine.progress.event(lost("is no longer at the source: see trunkline explain TL0804"));
-                engine.store.lost(reading.source.name(), &file.url).await?;
+                engine.store.lost(reading.source.name(), &file).await?;
             }
             Err(FetchError::File(problem)) => engine.progress.event(lost(&format!("cannot be read: {}", problem.what))),
             Err(FetchError::Source(problem)) => {

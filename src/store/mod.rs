@@ -72,8 +72,8 @@ pub trait IntakeStore: Send + Sync {
     /// again. Answers how many calls are damaged.
     async fn examine(&self, keys: &[CallKey]) -> Result<usize, StoreError>;
 
-    /// This file is no longer at its source, so it is not to be read again.
-    async fn lost(&self, source: &str, url: &str) -> Result<(), StoreError>;
+    /// This file is no longer at its source: if its call is whole by now, it is not to be read again.
+    async fn lost(&self, source: &str, file: &UnseenFile) -> Result<(), StoreError>;
 
     /// The files of this source that are to be read again because their call is damaged, the newest first.
     async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError>;

@@ -6,6 +6,8 @@
 mod chaos;
 mod cli;
 mod crash;
+#[cfg(feature = "proof")]
+mod deaths;
 mod docs;
 mod faults;
 mod findable;

@@ -19,14 +19,14 @@ use trunkline::store::{
     StoredProblem,
 };
 
-const CRM: &str = "salesforce";
-const LEASE_MS: i64 = 600_000;
+pub const CRM: &str = "salesforce";
+pub const LEASE_MS: i64 = 600_000;
 
-fn open(folder: &Path, owner: &str) -> SqliteStore {
+pub fn open(folder: &Path, owner: &str) -> SqliteStore {
     SqliteStore::open(&folder.join("calls.db"), owner, 0).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn item(id: &str, started_s: i64, duration_s: f64, modified_s: i64) -> IntakeItem {
+pub fn item(id: &str, started_s: i64, duration_s: f64, modified_s: i64) -> IntakeItem {
     let mut call = Call::new("sessions", id);
     call.started_at = Timestamp::from_second(started_s).ok();
     call.duration_s = Some(duration_s);
@@ -44,12 +44,12 @@ fn raw(id: &str, modified_s: i64) -> RawRef {
     }
 }
 
-async fn ingest(store: &SqliteStore, items: Vec<IntakeItem>) -> Vec<IntakeResult> {
+pub async fn ingest(store: &SqliteStore, items: Vec<IntakeItem>) -> Vec<IntakeResult> {
     let to = [CRM.to_owned()];
     store.ingest("sessions", &to, &TimeZone::UTC, items, 0).await.expect("a store that works")
 }
 
-async fn claim(store: &SqliteStore, count: usize, now_ms: i64) -> Vec<Claimed> {
+pub async fn claim(store: &SqliteStore, count: usize, now_ms: i64) -> Vec<Claimed> {
     store.claim(CRM, None, count, Parts::Whole, now_ms, now_ms + LEASE_MS).await.expect("a store that works")
 }
 
@@ -65,7 +65,7 @@ fn delivered(one: &Claimed, remote_id: &str) -> Settlement {
     Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None }
 }
 
-fn again(one: &Claimed, next_at_ms: i64, intent: IntentFate) -> Settlement {
+pub fn again(one: &Claimed, next_at_ms: i64, intent: IntentFate) -> Settlement {
     let change = Change::Again {
         next_at_ms,
         problem: None,
@@ -358,6 +358,53 @@ async fn a_quarantined_file_is_told_from_a_converted_one_and_can_be_read_again()
     assert_eq!(ingest(&store, vec![item("bad", 1, 1.0, 1)]).await, [IntakeResult::NewCall]);
     let left = RawFilter { state: Some("quarantined"), ..RawFilter::default() };
     assert!(store.raws(&left).await.expect("works").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_to_be_read_again_and_cannot_be_is_in_quarantine_like_any_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    ingest(&store, vec![item("s", 1, 1.0, 1)]).await;
+    let ledger = rusqlite::Connection::open(folder.path().join("calls.db")).expect("a database");
+    ledger.execute("UPDATE raw SET reread = 1", ()).expect("works");
+    assert_eq!(store.known("sessions", &[raw("s", 2)]).await.expect("works"), [Seen::Never]);
+    let fate = IntakeFate::Quarantine(Problem::new(RAW_EMPTY, "empty", ""));
+    ingest(&store, vec![IntakeItem { raw: raw("s", 2), day: None, fate }]).await;
+    assert_eq!(store.known("sessions", &[raw("s", 2)]).await.expect("works"), [Seen::Quarantined]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_revision_is_due_wherever_the_call_went_whoever_reads_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    let to = |name: &str| [name.to_owned()];
+    let first = store.ingest("sessions", &to("crm"), &TimeZone::UTC, vec![item("s", 100, 1.0, 1)], 0).await;
+    assert_eq!(first.expect("works"), [IntakeResult::NewCall]);
+    let claimed = store.claim("crm", None, 1, Parts::Head, 0, LEASE_MS).await.expect("works");
+    store.settle(vec![delivered(&claimed[0], "1")], 0).await.expect("works");
+    // Another command reads the next file of it, for another destination.
+    assert_eq!(ingest(&store, vec![item("s", 100, 2.0, 2)]).await, [IntakeResult::NewRevision]);
+    for destination in ["crm", CRM] {
+        let claimed = store.claim(destination, None, 1, Parts::Head, 0, LEASE_MS).await.expect("works");
+        assert_eq!(claimed.iter().map(|one| one.revision).collect::<Vec<_>>(), [Revision(2)], "{destination}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revisions_number_that_decays_stops_no_neighbour() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    for revision in 1..=3_i64 {
+        ingest(&store, vec![item("s", 100, revision as f64, revision)]).await;
+    }
+    let ledger = rusqlite::Connection::open(folder.path().join("calls.db")).expect("a database");
+    ledger.execute("UPDATE call SET revision = 2", ()).expect("works");
+    assert_eq!(
+        ingest(&store, vec![item("s", 100, 4.0, 4), item("neighbour", 200, 1.0, 1)]).await,
+        [IntakeResult::NewRevision, IntakeResult::NewCall]
+    );
+    let revisions: Vec<Revision> = claim(&store, 2, 0).await.iter().map(|one| one.revision).collect();
+    assert_eq!(revisions, [Revision(4), Revision(1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -163,6 +163,7 @@ async fn a_file_that_changes_later_is_told_and_not_sent_again() {
     ran.tells("1 call has changed since the record was made; call_data_api cannot change one: not updated");
     assert_eq!((totals(&ran), desk.posts()), ([1, 0, 1], 1));
     desk.run(&["why", "s1"]).await.exits(0).says("not updated");
+    desk.run(&["verify"]).await.exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,7 +121,7 @@ pub(super) fn is_suspect(connection: &Connection, key: &str) -> Result<bool, Sto
 
 /// This file was read again and the call is whole: what was a dead letter for its damage is due.
 pub(super) fn mended(connection: &Connection, source: &str, url: &str, key: &str) -> Result<(), StoreError> {
-    lost(connection, source, url)?;
+    was_read(connection, source, url)?;
     connection
         .prepare_cached(
             "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, code = NULL, what = NULL, help = NULL
@@ -131,8 +131,16 @@ pub(super) fn mended(connection: &Connection, source: &str, url: &str, key: &str
     Ok(())
 }
 
-/// This file is no longer at its source: it is not looked for again, unless somebody asks.
-pub(super) fn lost(connection: &Connection, source: &str, url: &str) -> Result<(), StoreError> {
+/// A file of this call is no longer at its source: if other files have made the call whole, it is not looked for again.
+pub(super) fn lost(connection: &Connection, source: &str, url: &str, key: &str) -> Result<(), StoreError> {
+    match Body::find(connection, key, true).and_then(|body| body.decode()) {
+        Ok(_) => was_read(connection, source, url),
+        Err(StoreError::DamagedCall { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn was_read(connection: &Connection, source: &str, url: &str) -> Result<(), StoreError> {
     connection
         .prepare_cached("UPDATE raw SET reread = 0 WHERE source = ?1 AND url = ?2")?
         .execute(params![source, url])?;

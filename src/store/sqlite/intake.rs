@@ -89,9 +89,9 @@ impl IntakeStore for SqliteStore {
         self.write("examine", move |connection| stored::examine(connection, &keys)).await
     }
 
-    async fn lost(&self, source: &str, url: &str) -> Result<(), StoreError> {
-        let (source, url) = (source.to_owned(), url.to_owned());
-        self.write("ingest", move |connection| stored::lost(connection, &source, &url)).await
+    async fn lost(&self, source: &str, file: &UnseenFile) -> Result<(), StoreError> {
+        let (source, url, key) = (source.to_owned(), file.url.clone(), file.key.clone());
+        self.write("ingest", move |connection| stored::lost(connection, &source, &url, key.as_str())).await
     }
 
     async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError> {

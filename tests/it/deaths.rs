@@ -1,0 +1,116 @@
+//! Promise: what a process had in hand when it died is known whenever somebody looks, counts once, and is forgotten as
+//! soon as a living process has got through with it; nothing else waits for it for long.
+
+use std::fs;
+use std::process::Command;
+
+use trunkline::store::sqlite::SqliteStore;
+use trunkline::store::{DeliveryFilter, DeliveryRow, DeliveryStore, IntentFate, Parts, ReadStore, StoreError};
+
+use crate::store::{CRM, LEASE_MS, again, claim, ingest, item, open};
+use crate::support::binary::finish;
+use crate::support::session::session;
+use crate::support::world::{KeyField, World, text};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// The process of this name is killed: its lock file stays.
+fn kill(folder: &std::path::Path, name: &str, store: SqliteStore) {
+    drop(store);
+    fs::write(folder.join(format!("calls.db-owner-{name}")), "").expect("a writable folder");
+}
+
+async fn row(store: &SqliteStore, id: &str) -> DeliveryRow {
+    let rows = store.deliveries(&DeliveryFilter::default()).await.expect("a store that works");
+    rows.into_iter().find(|row| row.source_id == id).expect("a delivery")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_counts_once_and_also_after_the_lease_has_run_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dying = open(folder.path(), "dying");
+    ingest(&dying, vec![item("s", 100, 1.0, 1)]).await;
+    assert_eq!(claim(&dying, 1, 0).await.len(), 1);
+    kill(folder.path(), "dying", dying);
+    // The next one comes with the next night.
+    let next = open(folder.path(), "next");
+    for _ in 0..3 {
+        next.reclaim(DAY_MS).await.expect("works");
+    }
+    assert_eq!(row(&next, "s").await.deaths, 1);
+    assert!(!folder.path().join("calls.db-owner-dying").exists(), "its death is on the disk");
+    assert!(claim(&next, 1, DAY_MS).await.is_empty(), "it is not handed out with others");
+    let suspects = next.claim_suspects(CRM, None, Parts::Head, DAY_MS, DAY_MS + LEASE_MS).await.expect("works");
+    assert_eq!(suspects.len(), 1);
+    // It was sent, and who sent it lives: whatever becomes of it, it is no suspect.
+    next.settle(vec![again(&suspects[0], 0, IntentFate::Clear)], DAY_MS).await.expect("works");
+    assert_eq!(row(&next, "s").await.deaths, 0);
+    assert_eq!(claim(&next, 1, DAY_MS).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_is_not_brought_up_to_date_under_an_older_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = open(folder.path(), "old");
+    let raw = rusqlite::Connection::open(folder.path().join("calls.db")).expect("a database");
+    let newest: u32 = raw.query_row("PRAGMA user_version", (), |row| row.get(0)).expect("a version");
+    raw.pragma_update(None, "user_version", newest - 1).expect("works");
+    let refused = SqliteStore::open(&folder.path().join("calls.db"), "new", 0).err();
+    assert!(
+        matches!(&refused, Some(StoreError::Unusable(cause)) if cause.contains("older version") && cause.contains("stop that one")),
+        "{refused:?}"
+    );
+    drop(old);
+}
+
+async fn armed(mut command: Command, proof: &str) -> Option<i32> {
+    command.env("TRUNKLINE_PROOF", proof);
+    finish(command).await.code
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kills_a_sync_every_night_is_found_after_a_few_nights() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    for (id, word) in [("good_1", "quotes"), ("bad", "hemlock"), ("good_2", "quotes")] {
+        let mut document = session(id, "ada@example.com", "2026-11-20T09:00:00", 60);
+        document["discovered_signals"]["use_case"] = word.into();
+        world.put(&format!("{id}.json"), &document);
+    }
+    let clock = world.path("clock");
+    let proof = format!("poison=map:hemlock clock={}", clock.display());
+    let mut nights = 0;
+    loop {
+        fs::write(&clock, (nights * DAY_MS).to_string()).expect("a writable folder");
+        if armed(world.sync_command(&[]), &proof).await.is_some() {
+            break;
+        }
+        nights += 1;
+        assert!(nights <= 5, "it dies every night");
+    }
+    assert_eq!((nights, world.tasks().len()), (4, 2), "once together, three times alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_suspect_has_a_turn_while_others_keep_coming() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    let put = |id: &str, minute: usize| {
+        let at = format!("2026-11-20T09:{minute:02}:00");
+        world.put(&format!("{id}.json"), &session(id, "ada@example.com", &at, 60));
+    };
+    put("suspect", 59);
+    assert_eq!(
+        armed(world.sync_command(&[]), "crash=claim/after:1").await,
+        None,
+        "it was killed with the call in hand"
+    );
+    for minute in 0..40 {
+        put(&format!("other_{minute}"), minute);
+    }
+    world.sync_with(|run| run.routes.iter_mut().for_each(|route| route.limits.window = 1)).await;
+    let tasks = world.tasks();
+    let at = tasks.iter().position(|task| text(task, "CallObject") == "suspect").expect("it was delivered");
+    assert_eq!(tasks.len(), 41);
+    assert!((1..=10).contains(&at), "not before all others and not behind them: {at}");
+}
