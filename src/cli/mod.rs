@@ -179,6 +179,9 @@ impl From<StoreError> for Failure {
                 "run it as the user that owns the ledger; check that its folder is writable, on a local disk with space \
                  left, and not used by another program",
             ),
+            StoreError::Full(_) => {
+                (problem::STORE_UNUSABLE, "make room on the ledger's disk and start it again: nothing is lost")
+            }
             StoreError::Damaged { .. } => (
                 problem::STORE_UNUSABLE,
                 "stop what runs, keep a copy of the file, and see what `trunkline verify` finds; then restore the last good backup",

@@ -139,6 +139,12 @@ impl Board {
         std::mem::replace(&mut lock(&self.routes)[index].condition, condition)
     }
 
+    /// All sources and destinations do so, for a reason that is none of theirs.
+    pub(super) fn all(&self, condition: &Condition) {
+        lock(&self.sources).iter_mut().for_each(|source| source.condition = condition.clone());
+        lock(&self.routes).iter_mut().for_each(|route| route.condition = condition.clone());
+    }
+
     pub(super) fn waited(&self, index: usize, waited_ms: i64) {
         lock(&self.routes)[index].latency.add(waited_ms);
     }

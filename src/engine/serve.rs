@@ -23,7 +23,7 @@ use super::{
     counted, dispatch, intake, mend, read_suspects, unexpected,
 };
 use crate::destinations::Outcome;
-use crate::problem::Problem;
+use crate::problem::{Problem, STORE_UNUSABLE};
 use crate::proof::{self, Step};
 use crate::store::StoreError;
 
@@ -39,6 +39,8 @@ const SCHEDULE_STEP: Duration = Duration::from_secs(60);
 const WARNINGS_MAX: usize = 100;
 /// A clock that is behind by more than this was set back; less is what time servers correct all day.
 const SET_BACK_MS: i64 = 60_000;
+/// Between two looks whether a full disk has room again.
+const ROOM_PAUSE: Duration = Duration::from_secs(5);
 /// How this process's own row in the ledger is called.
 const RUN: &str = "serve";
 
@@ -106,8 +108,51 @@ impl Serving {
         })
     }
 
-    /// Runs all loops until a stop is asked for. A store that cannot be used any more ends them all.
+    /// Serves until a stop is asked for. A store that cannot be used any more ends it, but for a disk that is full: then
+    /// nothing is read or sent until there is room.
     pub async fn run(self: Arc<Self>) -> Result<(), StoreError> {
+        loop {
+            match Arc::clone(&self).work().await {
+                Err(StoreError::Full(cause)) if !self.engine.stop.is_asked() => {
+                    self.is_full(&cause);
+                    if !self.has_room().await? {
+                        return Ok(());
+                    }
+                    self.board.all(&Condition::Unknown);
+                    self.tell(Event::Note("there is room on the ledger's disk again; the work goes on".to_owned()));
+                }
+                Ok(()) => return self.beat().await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Tells that, and shows it wherever somebody looks.
+    fn is_full(&self, cause: &str) {
+        let what = format!("the ledger's disk is full: {cause}");
+        let problem =
+            Problem::new(STORE_UNUSABLE, what, "make room; nothing is lost meanwhile, and no restart is needed");
+        let (code, what, help) = (problem.code, &problem.what, &problem.help);
+        self.tell(Event::Warning(format!(
+            "{code}: {what}; nothing is read or sent until there is room\n  help: {help}"
+        )));
+        self.board.all(&Condition::Failing(problem));
+    }
+
+    /// Waits until what was in hand can be given back; false if a stop was asked for.
+    async fn has_room(&self) -> Result<bool, StoreError> {
+        while self.rest(ROOM_PAUSE).await {
+            match self.engine.store.let_go(self.engine.clock.now_ms()).await {
+                Ok(()) => return Ok(true),
+                Err(StoreError::Full(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Runs all loops until a stop is asked for or one of them has no store any more.
+    async fn work(self: Arc<Self>) -> Result<(), StoreError> {
         let mut loops = JoinSet::new();
         for index in 0..self.readings.len() {
             let serving = Arc::clone(&self);
@@ -125,17 +170,15 @@ impl Serving {
         while let Some(ended) = loops.join_next().await {
             match ended {
                 Ok(Ok(())) => {}
+                // One loop without its store is as good as none. What the others have in hand cannot be settled either:
+                // it is on record as sent, and is looked up.
                 Ok(Err(error)) => {
-                    // One loop without its store is as good as none: the rest ends in order, and whoever watches this
-                    // process starts it anew.
-                    self.engine.stop.ask();
-                    result = Err(error);
+                    loops.abort_all();
+                    result = result.and(Err(error));
                 }
+                Err(error) if error.is_cancelled() => {}
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
-        }
-        if result.is_ok() {
-            self.beat().await?;
         }
         result
     }

@@ -27,9 +27,12 @@ pub use types::*;
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database refused: disk full, I/O error, locked for too long, not a database.
+    /// The database refused: I/O error, locked for too long, not a database.
     #[error("the store cannot be used: {0}")]
     Unusable(String),
+    /// There was no room for what was to be written. Nothing of it is there, and all else is as it was.
+    #[error("the disk of the store is full: {0}")]
+    Full(String),
     /// The file, or a row, does not read back as it was written.
     #[error("the store is damaged at {place}: {cause}")]
     Damaged { place: String, cause: String },
@@ -130,6 +133,9 @@ pub trait DeliveryStore: Send + Sync {
 
     /// Makes deliveries due again; answers how many. A person's `retry` also forgets attempts.
     async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError>;
+
+    /// Gives back whatever this process has in hand, as if it had died and been innocent.
+    async fn let_go(&self, now_ms: i64) -> Result<(), StoreError>;
 
     /// The clock was set back to `now_ms`: what was noted for later, or as done later, is taken as of now.
     async fn forget_the_future(&self, now_ms: i64) -> Result<(), StoreError>;

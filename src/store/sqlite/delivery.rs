@@ -28,9 +28,6 @@ impl DeliveryStore for SqliteStore {
                 .prepare_cached("SELECT id FROM owner WHERE id <> ?1")?
                 .query_map([&me], |row| row.get(0))?
                 .collect::<Result<_, _>>()?;
-            // What the lost owner sent may have left it up to now: it settles from here on.
-            const FREE: &str = "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1,
-                intent_at = CASE WHEN intent_at IS NULL THEN NULL ELSE ?1 END WHERE state = 'leased' AND";
             let (mut freed, mut died) = (0, Vec::new());
             for other in others {
                 match owners::fate(&path, &other)? {
@@ -41,13 +38,10 @@ impl DeliveryStore for SqliteStore {
                         died.push(other.clone());
                     }
                     Fate::Ended => {
-                        connection.execute("DELETE FROM file_in_hand WHERE owner = ?1", [&other])?;
                         connection.execute("DELETE FROM owner WHERE id = ?1", [&other])?;
                     }
                 }
-                freed += connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, other])?;
-                connection
-                    .execute("UPDATE person_claim SET owner = '', at = ?1 WHERE owner = ?2", params![now_ms, other])?;
+                freed += free(connection, &other, now_ms)?;
             }
             freed += connection.execute(&format!("{FREE} lease_until < ?1"), [now_ms])?;
             Ok((freed, died))
@@ -188,6 +182,11 @@ impl DeliveryStore for SqliteStore {
         .await
     }
 
+    async fn let_go(&self, now_ms: i64) -> Result<(), StoreError> {
+        let me = self.owner_id().to_owned();
+        self.write("reclaim", move |connection| free(connection, &me, now_ms).map(|_| ())).await
+    }
+
     async fn forget_the_future(&self, now_ms: i64) -> Result<(), StoreError> {
         self.write("reclaim", move |connection| Ok(super::forget_the_future(connection, now_ms)?)).await
     }
@@ -307,6 +306,17 @@ pub(super) fn waits_for_a_person() -> String {
 
 const MINE: &str = "WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased'";
 /// In the place of [`MINE`] where a test takes fencing away.
+/// What the lost owner sent may have left it up to now: it settles from here on.
+const FREE: &str = "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1,
+    intent_at = CASE WHEN intent_at IS NULL THEN NULL ELSE ?1 END WHERE state = 'leased' AND";
+
+/// Takes everything out of the hands of `owner`; answers how many leases it had.
+fn free(connection: &Connection, owner: &str, now_ms: i64) -> Result<usize, StoreError> {
+    connection.execute("DELETE FROM file_in_hand WHERE owner = ?1", [owner])?;
+    connection.execute("UPDATE person_claim SET owner = '', at = ?1 WHERE owner = ?2", params![now_ms, owner])?;
+    Ok(connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, owner])?)
+}
+
 const ANYBODYS: &str = "WHERE id = ?1";
 
 fn settle_one(connection: &Connection, me: &str, settlement: &Settlement, now_ms: i64) -> Result<usize, StoreError> {

@@ -246,6 +246,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
                 StoreError::Damaged { place: "the database file".to_owned(), cause: error.to_string() }
             }
+            Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full(error.to_string()),
             _ => StoreError::Unusable(error.to_string()),
         }
     }
