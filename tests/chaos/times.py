@@ -36,24 +36,17 @@ def clock(run, index):
     rng = run.chance(index)
     zone = rng.choice(["Pacific/Auckland", "America/Los_Angeles", "Asia/Kolkata", "Pacific/Apia", "UTC"])
     with Org(run, rng, key=index % 2 == 0, patience=8) as world:
-        offset = world.folder / "clock"
-
-        def step(ms):
-            waiting = world.folder / "clock.new"
-            waiting.write_text(str(ms))
-            waiting.rename(offset)
-
         now = int(time.time() * 1000)
         steps = [HOUR, -HOUR, DAY, -DAY, -now + 86_400_000, 4_102_444_800_000 - now, 300, -300]
         for _ in range(run.each):
-            step(0)
+            world.set_clock(0)
             world.put(30)
             world.revise(4)
             world.sim.fault({"kind": "slow_commit", "probability": 0.5, "delay_ms": 80}, {"kind": "lock_row", "probability": 0.02, "count": 4},
                             {"kind": "drop_after_commit", "count": 1, "path": BATCHES})
-            some = [world.sync(f"clock={offset}", env={"TZ": zone}) for _ in range(1 + index % 2)]
+            some = [world.sync(env={"TZ": zone}) for _ in range(1 + index % 2)]
             time.sleep(rng.random() * 0.3)
-            step(rng.choice(steps))
+            world.set_clock(rng.choice(steps))
             run.count("steps", int(not all(process.is_over() for process in some)))
             if rng.random() < 0.3:
                 some[0].kill()
@@ -61,9 +54,9 @@ def clock(run, index):
             for process in some:
                 process.wait()
             if rng.random() < 0.5:
-                world.sync(f"clock={offset}", env={"TZ": zone}).wait()
+                world.sync(env={"TZ": zone}).wait()
             world.sim.calm()
-        step(0)
+        world.set_clock(0)
         ends_well(world)
 
 
