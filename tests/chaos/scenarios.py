@@ -2,7 +2,7 @@
 and that number, so that one world can be repeated alone."""
 import collections
 
-import answers, disks, kills, places, stops, times, wires
+import answers, disks, kills, names, places, stops, times, wires
 
 # What is done in a world; what must have occurred in all of them, or the run proved nothing; what comes before them.
 Scenario = collections.namedtuple("Scenario", "play holds before", defaults=(None, None))
@@ -13,6 +13,7 @@ SCENARIOS = {
     "pauses": Scenario(stops.pauses, stops.pauses_holds),
     "disk": Scenario(disks.disk, disks.disk_holds),
     "network": Scenario(wires.network, wires.network_holds),
+    "names": Scenario(names.names, names.names_holds),
     "terminate": Scenario(stops.terminate, stops.terminate_holds),
     "storms": Scenario(wires.storms),
     "ambiguous": Scenario(answers.ambiguous, answers.ambiguous_holds),
