@@ -155,22 +155,20 @@ impl Context {
         Ok(Arc::new(salesforce::Salesforce::new("salesforce", settings.salesforce()?, Arc::new(transport), now)?))
     }
 
-    /// Asks the engine to stop at the first Ctrl-C or SIGTERM; a second Ctrl-C ends the process at once.
+    /// Asks the engine to stop at the first Ctrl-C or SIGTERM; a second one ends the process at once. They are heard from
+    /// the moment this returns.
     pub fn stop_on_signals(&self) {
         let stop = self.stop.clone();
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return tracing::warn!(%error, "signals cannot be heard: they end the process at once"),
+        };
         tokio::spawn(async move {
-            let mut asked = 0;
-            loop {
-                if signal().await.is_err() {
-                    return;
-                }
-                asked += 1;
-                if asked > 1 {
-                    std::process::exit(130);
-                }
-                stop.ask();
-                super::progress::line("stopping after the work in hand; Ctrl-C again stops at once");
-            }
+            signals.next().await;
+            stop.ask();
+            super::progress::line("stopping after the work in hand; Ctrl-C again stops at once");
+            signals.next().await;
+            std::process::exit(130);
         });
     }
 
@@ -214,17 +212,40 @@ fn no_client(error: &dyn std::fmt::Display) -> Problem {
     Problem::new(REMOTE_UNREACHABLE, what, "install the system's CA certificates (Debian: ca-certificates)")
 }
 
+/// Ctrl-C and SIGTERM. One listener for both signals of a stop: one made for the second would miss what came before it.
+struct Signals {
+    interrupt: Interrupt,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
 #[cfg(unix)]
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminate.recv() => Ok(()),
+type Interrupt = tokio::signal::unix::Signal;
+#[cfg(not(unix))]
+type Interrupt = tokio::signal::windows::CtrlC;
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals { interrupt: tokio::signal::windows::ctrl_c()? })
+    }
+
+    async fn next(&mut self) {
+        self.interrupt.recv().await;
+    }
 }

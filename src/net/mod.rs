@@ -3,6 +3,8 @@
 //!
 //! Invariant: nothing outside this folder makes a connection. No error holds a header, a body or a query string.
 
+mod cause;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -76,7 +78,7 @@ impl Transport for HttpTransport {
         match tokio::time::timeout(deadline, self.exchange(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(Failure::Client(error))) if error.is_connect() || error.is_builder() => {
-                Err(TransportError::NotSent { host, cause: root_cause(&error.without_url()) })
+                Err(TransportError::NotSent { host, cause: cause::told(&root_cause(&error.without_url())) })
             }
             Ok(Err(Failure::Client(error))) => {
                 Err(TransportError::Unanswered { host, cause: root_cause(&error.without_url()) })

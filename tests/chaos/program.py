@@ -18,6 +18,21 @@ def until(what, is_so, seconds=60, pause=0.02):
         time.sleep(pause)
 
 
+ALIVE, ENDING = set(), threading.Event()
+
+
+def end_all():
+    """Ends every process of every world, and lets none begin."""
+    ENDING.set()
+    for process in list(ALIVE):
+        process.child.kill()
+
+
+def go_on():
+    """After a scenario that was to fail: others may begin processes."""
+    ENDING.clear()
+
+
 class Process:
     """One run of the program. What it says goes to a file, because a full pipe would stop it."""
 
@@ -30,19 +45,29 @@ class Process:
             if before:
                 before()
 
+        if ENDING.is_set():
+            raise Failed("the run was ended")
         with open(log, "wb") as err, open(self.out, "wb") as out:
             self.child = subprocess.Popen(self.command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=out,
                                           stderr=err, preexec_fn=prepare)
+        ALIVE.add(self)
+        if ENDING.is_set():
+            self.child.kill()
 
     def wait(self, seconds=HANGS_S):
         try:
-            return self.child.wait(seconds)
+            code = self.child.wait(seconds)
+            ALIVE.discard(self)
+            return code
         except subprocess.TimeoutExpired:
             self.kill()
             raise Failed(f"`{' '.join(self.command[1:])}` hangs: no end within {seconds} s\n{self.words()[-1500:]}") from None
 
     def is_over(self):
-        return self.child.poll() is not None
+        if self.child.poll() is None:
+            return False
+        ALIVE.discard(self)
+        return True
 
     def send(self, number):
         if not self.is_over():
@@ -51,6 +76,7 @@ class Process:
     def kill(self):
         self.send(signal.SIGKILL)
         self.child.wait()
+        ALIVE.discard(self)
 
     def is_stopped(self):
         with contextlib.suppress(OSError):
@@ -168,10 +194,6 @@ class Background:
         self.thread.join()
         if self.error:
             raise self.error
-
-
-def ids_of(counter):
-    return ", ".join(f"{name} {count:,}" for name, count in sorted(counter.items()))
 
 
 def environment(**values):

@@ -50,6 +50,8 @@ class World:
         self.logs.mkdir()
         self.sim = Simulator(run.binary, words, self.folder)
         self.calls, self.processes, self.changes, self.room, self.before = {}, 0, 0, None, None
+        # What every process is told besides, once the clock was set.
+        self.proof = []
         self.server = self.sim.url
         self.config = self.folder / "trunkline.toml"
         self.config.write_text(config)
@@ -76,12 +78,19 @@ class World:
     def start(self, *arguments, proof="", env=None):
         """Starts the program; `proof` is what the places and protections are told."""
         self.processes += 1
-        told = " ".join(part for part in (proof, *self.run.off) if part)
+        told = " ".join(part for part in (proof, *self.proof, *self.run.off) if part)
         values = {"TRUNKLINE_PROOF": told, "TRUNKLINE_LOG": "trunkline=debug", **self.secrets(), **(env or {})}
         command = [self.run.binary, *arguments, "--config", self.config, "--store", self.ledger]
         if self.room:
             command = [*self.room.enter, *command]
         return Process(command, environment(**values), self.folder, self.logs / f"{self.processes:05}.log", self.before)
+
+    def set_clock(self, ms):
+        """From now on the program's clock is off by so many milliseconds, in running processes too."""
+        waiting, path = self.folder / "clock.new", self.folder / "clock"
+        waiting.write_text(str(ms))
+        waiting.rename(path)
+        self.proof = [f"clock={path}"]
 
     def read(self, query, *values):
         """Rows of the ledger, past the program."""
@@ -238,8 +247,8 @@ class Desk(World):
     """Transcripts with their leads and a call-data API."""
     destination = "call_data_api"
 
-    def __init__(self, run, rng, settle=1, patience=20, more=""):
-        config = f"[delivery]\nsettle_s = {settle}\npatience_s = {patience}\n[call_data_api]\ntimeout_s = 2\n" \
+    def __init__(self, run, rng, settle=1, patience=20, timeout=2, more=""):
+        config = f"[delivery]\nsettle_s = {settle}\npatience_s = {patience}\n[call_data_api]\ntimeout_s = {timeout}\n" \
                  f"[serve]\npoll_s = 1\nhold_retry_s = 1\nschedule = []\n{more}"
         words = ["call-data-api", "--seed", str(rng.randrange(1 << 30)), "--token", TOKEN]
         super().__init__(run, rng, words, config)

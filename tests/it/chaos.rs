@@ -34,6 +34,11 @@ fn a_full_disk_loses_nothing_and_it_goes_on_once_there_is_room() {
 }
 
 #[test]
+fn a_host_that_is_not_there_or_not_to_be_trusted_is_told_and_gets_nothing() {
+    holds(&["names", "--seed", "5"]);
+}
+
+#[test]
 fn asked_to_end_under_load_it_ends_soon_and_keeps_nothing() {
     holds(&["terminate", "--seed", "4", "--worlds", "1", "--each", "5"]);
 }

@@ -10,8 +10,10 @@ use rand::{Rng, SeedableRng};
 use trunkline::sim::salesforce::{Fault, FaultKind};
 use trunkline::sim::sessions::{Plan, PlantedSession};
 
+use crate::support::binary::{ended, terminate};
 use crate::support::oracle::Oracle;
 use crate::support::session::put;
+use crate::support::wait::until;
 use crate::support::world::{DAY, KeyField, World, write_calls};
 
 /// What one test does.
@@ -71,9 +73,7 @@ async fn kill_at(world: &World, (moment, then): (Moment, Duration), children: &m
     let counters = world.org.counters();
     let (calls, writes, bytes, began) = (counters.api_calls, write_calls(&counters), log_bytes(), Instant::now());
     let mut due_at: Option<Instant> = None;
-    let mut ticks = tokio::time::interval(Duration::from_millis(1));
-    loop {
-        ticks.tick().await;
+    until("the moment has come", async || {
         let is_due = match moment {
             Moment::Time(after) => began.elapsed() >= after,
             // A log that was started over counts from nothing.
@@ -84,18 +84,20 @@ async fn kill_at(world: &World, (moment, then): (Moment, Duration), children: &m
         let all_ended = children.iter_mut().all(|child| child.try_wait().expect("a child").is_some());
         if all_ended {
             *phases.entry("ended before").or_default() += 1;
-            return;
+            return true;
         }
         due_at = due_at.or(is_due.then(|| Instant::now() + then));
-        if due_at.is_some_and(|at| Instant::now() >= at) {
-            *phases.entry(phase(world, calls, writes)).or_default() += 1;
-            for child in children.iter_mut() {
-                child.kill().expect("a child to kill");
-                child.wait().expect("a child to wait for");
-            }
-            return;
+        if due_at.is_none_or(|at| Instant::now() < at) {
+            return false;
         }
-    }
+        *phases.entry(phase(world, calls, writes)).or_default() += 1;
+        for child in children.iter_mut() {
+            child.kill().expect("a child to kill");
+            child.wait().expect("a child to wait for");
+        }
+        true
+    })
+    .await;
 }
 
 async fn survives(trial: Trial) {
@@ -177,7 +179,7 @@ async fn two_processes_that_are_left_alone_share_a_day() {
         let seeded = world.plan(&plan);
         let children: Vec<Child> = (0..2).map(|_| start(&world)).collect();
         for child in children {
-            assert_eq!(crate::support::binary::wait(child).await, Some(0));
+            ended(child).await.exits(0);
         }
         Oracle::of(&world, key_field, &plan, &seeded).holds_after(&format!("{key_field:?}"));
     }
@@ -189,20 +191,12 @@ async fn a_run_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on() {
     world.set(|settings| settings.latency_ms = 80);
     let plan = Plan::new(506, DAY, 700);
     let seeded = world.plan(&plan);
-    let mut command = world.sync_command(&[]);
-    let child = command.spawn().expect("the program starts");
-    let mut ticks = tokio::time::interval(Duration::from_millis(2));
-    while world.tasks().is_empty() {
-        ticks.tick().await;
-    }
+    let child = world.sync_command(&[]).spawn().expect("the program starts");
+    until("it writes", async || !world.tasks().is_empty()).await;
     let asked = Instant::now();
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill is there");
-    assert!(kill.success());
-    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
-    let output = output.expect("a thread that waits").expect("a child to wait for");
-    let (words, answer) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
-    assert_eq!(output.status.code(), Some(1), "{words}");
-    assert!(words.contains("stopped as asked") && answer.contains("waiting for the next run"), "{answer}\n{words}");
+    terminate(&child);
+    let ran = ended(child).await.exits(1);
+    ran.tells("stopped as asked").says("waiting for the next run");
     assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?} to stop", asked.elapsed());
     assert!(!world.tasks().is_empty() && world.tasks().len() < 500, "{} Tasks", world.tasks().len());
     world.set(|settings| settings.latency_ms = 0);

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use base64::Engine;
 use serde_json::json;
@@ -11,6 +10,7 @@ use trunkline::sim::sessions::{Fate, Plan, hostile_files};
 
 use crate::support::oracle::Oracle;
 use crate::support::session::{put, session};
+use crate::support::wait::until;
 use crate::support::world::{DAY, KeyField, World, text};
 
 const RSS_KB_MAX: u64 = 150 * 1024;
@@ -96,18 +96,18 @@ async fn nothing_of_a_callers_text_can_fake_a_line_of_a_task() {
 async fn peak_of(mut command: Command) -> (u64, Option<i32>) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
     let status = format!("/proc/{}/status", child.id());
-    let (mut peak, mut looks) = (0, 0);
-    let mut ticks = tokio::time::interval(Duration::from_millis(2));
-    loop {
+    let (mut peak, mut looks, mut code) = (0, 0, None);
+    until("the program is over", async || {
         if let Some(kb) = fs::read_to_string(&status).ok().as_deref().and_then(high_water) {
             (peak, looks) = (peak.max(kb), looks + 1);
         }
-        if let Some(ended) = child.try_wait().expect("a child to wait for") {
-            assert!(looks > 20, "the program was over after {looks} looks");
-            return (peak, ended.code());
-        }
-        ticks.tick().await;
-    }
+        let ended = child.try_wait().expect("a child to wait for");
+        code = ended.and_then(|ended| ended.code());
+        ended.is_some()
+    })
+    .await;
+    assert!(looks > 20, "the program was over after {looks} looks");
+    (peak, code)
 }
 
 /// The kernel's own high-water mark, so that no peak between two looks is missed.

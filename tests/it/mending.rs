@@ -9,6 +9,7 @@ use trunkline::engine::Days;
 use trunkline::sim::salesforce::{Fault, FaultKind, Trigger, ValidationRule};
 
 use crate::support::session::session;
+use crate::support::wait::until;
 use crate::support::world::{DAY, KeyField, World, text};
 
 /// `count` calls of one person; the ids of some begin with `bad`.
@@ -139,10 +140,7 @@ async fn a_login_that_is_revoked_in_mid_run_holds_and_the_rest_is_delivered_once
     world.set(|settings| settings.latency_ms = 60);
     let running = world.clone();
     let run = tokio::spawn(async move { running.sync_as(Arc::new(SystemClock), Days { from: DAY, to: DAY }).await });
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(2));
-    while world.tasks().is_empty() {
-        ticks.tick().await;
-    }
+    until("it writes", async || !world.tasks().is_empty()).await;
     world.set(|settings| settings.login_revoked = true);
     let summary = run.await.expect("the run does not panic");
     let (done, waiting) = (world.tasks().len() as u64, summary.delivery.waiting);

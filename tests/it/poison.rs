@@ -2,13 +2,14 @@
 //! else is: the neighbours are delivered once, and a kill from outside condemns nobody.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trunkline::problem::{CALL_KILLS, MAPPING_FAILED, RAW_KILLS};
 
 use crate::support::binary::{Ran, finish};
+use crate::support::served::{QUICK, Served};
 use crate::support::session::session;
+use crate::support::wait::until;
 use crate::support::world::{KeyField, World, text};
 
 /// As docs/delivery.md says: two deaths until a suspect is alone in hand, then three.
@@ -164,10 +165,17 @@ async fn a_mapping_that_panics_is_the_dead_letter_of_that_call_alone() {
     assert!(world.tasks().iter().any(|task| text(task, "CallObject") == "bad_call"));
 }
 
+/// The file in quarantine, the call a dead letter, and all others delivered.
+async fn both_are_aside(world: &World) -> bool {
+    let one = |list: Value| list.as_array().is_some_and(|list| list.len() == 1);
+    world.tasks().len() == 38
+        && one(told(world, &["quarantine", "--json"]).await)
+        && one(told(world, &["deliveries", "--state", "dead", "--json"]).await)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_serves_dies_no_more_once_both_are_put_aside() {
-    let world =
-        World::new(KeyField::There).await.configure("[serve]\nlisten = \"127.0.0.1:0\"\npoll_s = 1\nschedule = []\n");
+    let world = World::new(KeyField::There).await.configure(QUICK);
     world.contact("ada@example.com");
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     for index in 0..40 {
@@ -177,27 +185,26 @@ async fn a_process_that_serves_dies_no_more_once_both_are_put_aside() {
         crate::support::session::put(&world.sessions(), today, &format!("{index}.json"), document.to_string());
     }
     let mut deaths = 0;
-    loop {
+    let lived = loop {
         let mut command = world.command(&["serve", "--source", &world.source()]);
-        command.env("TRUNKLINE_PROOF", "poison=convert:nightshade poison=map:hemlock").stdout(Stdio::null());
-        let mut child = command.stderr(Stdio::null()).spawn().expect("the program starts");
-        // The first look reads, the second reads what was suspect by then.
-        let began = Instant::now();
-        let has_died = loop {
-            match child.try_wait().expect("a child") {
-                Some(status) => break status.code().is_none(),
-                None if began.elapsed() > Duration::from_secs(6) => break false,
-                None => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        };
-        if !has_died {
-            child.kill().expect("a child to kill");
-            child.wait().expect("a child to wait for");
-            break;
+        command.env("TRUNKLINE_PROOF", "poison=convert:nightshade poison=map:hemlock").stderr(Stdio::null());
+        let mut served = Served::spawn(command);
+        let mut death = None;
+        until("it has died or put both aside", async || {
+            death = served.child().try_wait().expect("a child");
+            death.is_some() || both_are_aside(&world).await
+        })
+        .await;
+        if let Some(status) = death {
+            assert_eq!(status.code(), None, "it is killed, and does not give up");
+            deaths += 1;
+            assert!(deaths <= 2 * DEATHS_OF_ONE, "it goes on dying");
+            continue;
         }
-        deaths += 1;
-        assert!(deaths <= 2 * DEATHS_OF_ONE, "it goes on dying");
-    }
+        break served;
+    };
+    lived.looks_twice().await;
+    assert_eq!(lived.terminate().await, Some(0), "it lives on, and ends in order");
     println!("{deaths} deaths");
     assert!(deaths >= 6, "it must have met both");
     assert_eq!(world.tasks().len(), 38);

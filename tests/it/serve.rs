@@ -2,11 +2,10 @@
 //! and one destination that is held or down delays no other.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use trunkline::clock::Clock;
 use trunkline::engine::{Condition, Pace, Quiet, Schedule, Serving};
 use trunkline::sim::harness::{Options as RestOptions, Simulator as RestSimulator};
@@ -14,15 +13,12 @@ use trunkline::sim::rest::hubspot::{self, CustomProperty, HubSpot};
 use trunkline::sim::salesforce::{Fault, FaultKind};
 use trunkline::store::{DeliveryFilter, DeliveryStore, RawFilter, ReadStore};
 
+use crate::support::binary::terminate;
 use crate::support::clock::HandClock;
+use crate::support::served::{QUICK, Served};
 use crate::support::session::{put, session};
+use crate::support::wait::until;
 use crate::support::world::{DAY, KeyField, World, text};
-
-/// How long a test waits for what must come.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// `[serve]` of the tests: a free port, and nothing waits long.
-const QUICK: &str = "[serve]\nlisten = \"127.0.0.1:0\"\npoll_s = 1\nhold_retry_s = 1\nschedule = []\n";
 
 /// A call as the simulated HubSpot takes it, with nothing that other tests are about.
 const CREATE: &str = r#"
@@ -31,79 +27,6 @@ create = { method = "POST", path = "/crm/v3/objects/calls", id = ["/id"], body =
 { "properties": { "trunkline_call_key": {{ call.key }}, "hs_timestamp": "2026-11-20T09:00:00Z" } }
 """ }
 "#;
-
-/// A process that serves; killed when dropped.
-struct Served {
-    child: Child,
-    base: String,
-    client: reqwest::Client,
-    /// Held open, so that the process can write to it.
-    _stdout: BufReader<ChildStdout>,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Served {
-    fn start(world: &World, environment: &[(&str, &str)]) -> Served {
-        let source = world.source();
-        let mut command = world.command(&["serve", "--source", &source]);
-        command.envs(environment.iter().copied()).stderr(Stdio::inherit());
-        let mut child = command.spawn().expect("the program starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("a line");
-        let base = line.trim().strip_prefix("listening on ").expect("an address").to_owned();
-        Served { child, base, client: reqwest::Client::new(), _stdout: stdout }
-    }
-
-    async fn get(&self, path: &str) -> (u16, String) {
-        let answer = self.client.get(format!("{}{path}", self.base)).send().await.expect("an answer");
-        (answer.status().as_u16(), answer.text().await.expect("a text"))
-    }
-
-    async fn ready(&self) -> (u16, Value) {
-        let (status, text) = self.get("/readyz").await;
-        (status, serde_json::from_str(&text).expect("JSON"))
-    }
-
-    /// Waits until it is ready.
-    async fn is_ready(&self) {
-        until("it is ready", async || self.ready().await.0 == 200).await;
-    }
-
-    /// One figure, by its name and labels as they stand on the page.
-    async fn figure(&self, name: &str) -> Option<f64> {
-        let (status, page) = self.get("/metrics").await;
-        assert_eq!(status, 200, "{page}");
-        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
-    }
-
-    async fn terminate(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill is there").success());
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status.code();
-            }
-            assert!(began.elapsed() < DEADLINE, "it does not stop");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let began = Instant::now();
-    while !is_so().await {
-        assert!(began.elapsed() < DEADLINE, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
 
 /// Puts a session of today, which is a day that is watched.
 fn put_today(world: &World, id: &str, email: &str) {
@@ -131,7 +54,7 @@ async fn standing(world: &World, state: &str) -> usize {
 async fn a_session_becomes_a_task_while_it_serves_and_it_stops_in_order() {
     let world = World::new(KeyField::There).await.configure(QUICK);
     let ada = world.contact("ada@example.com");
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     served.is_ready().await;
     assert_eq!(served.get("/healthz").await, (200, "{\"alive\":true}\n".to_owned()));
     put_today(&world, "one", "ada@example.com");
@@ -181,18 +104,18 @@ async fn a_stop_in_the_middle_of_writes_leaves_nothing_leased_and_a_kill_doubles
         world.contact(&format!("caller{number}@example.com"));
         put_today(&world, &format!("call{number}"), &format!("caller{number}@example.com"));
     }
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     until("some are written", async || !world.tasks().is_empty()).await;
     assert_eq!(served.terminate().await, Some(0));
     assert_eq!(standing(&world, "leased").await, 0);
     let before = world.tasks().len();
 
-    let mut killed = Served::start(&world, &[]);
+    let mut killed = Served::start(&world);
     until("more are written", async || world.tasks().len() > before || before == 450).await;
-    killed.child.kill().expect("a child to kill");
+    killed.child().kill().expect("a child to kill");
     drop(killed);
     world.set(|settings| settings.latency_ms = 0);
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     until("all are written", async || standing(&world, "delivered").await == 450).await;
     assert_eq!(world.tasks().len(), 450);
     assert_eq!(served.terminate().await, Some(0));
@@ -206,7 +129,7 @@ async fn a_held_destination_delays_no_other_is_named_and_goes_on_once_it_is_mend
     let ada = world.contact("ada@example.com");
     crm.api().insert("contacts", json!({ "email": "ada@example.com" }));
     world.set(|settings| _ = settings.hidden_fields.insert("Task.CallDurationInSeconds".to_owned()));
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     until("the held one is named", async || {
         let (status, answer) = served.ready().await;
         let troubles = answer["troubles"].as_array().expect("a list").clone();
@@ -236,7 +159,7 @@ async fn a_destination_that_is_down_is_named_and_goes_on_once_it_is_back() {
     let world = World::new(KeyField::There).await.configure(QUICK);
     world.contact("ada@example.com");
     world.fault(Fault::new(FaultKind::UnavailableBeforeCommit));
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     put_today(&world, "one", "ada@example.com");
     until("it is named", async || {
         let (status, answer) = served.ready().await;
@@ -248,6 +171,8 @@ async fn a_destination_that_is_down_is_named_and_goes_on_once_it_is_back() {
     served.is_ready().await;
 }
 
+const REQUESTS: &str = "trunkline_requests_total{destination=\"hubspot\"}";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_refuses_connections_is_never_called_usable_until_it_answers() {
     let crm = hubspot().await;
@@ -255,16 +180,18 @@ async fn a_destination_that_refuses_connections_is_never_called_usable_until_it_
     drop(crm);
     let rest = format!("[rest.hubspot]\nbase_url = \"http://127.0.0.1:{at}\"\n{CREATE}");
     let world = World::new(KeyField::There).await.configure(&format!("{QUICK}{rest}"));
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     put_today(&world, "one", "ada@example.com");
     let failing = async || served.ready().await.1["troubles"].to_string().contains("failing");
     until("it is named", failing).await;
-    let began = Instant::now();
-    // More than one round, of which some find nothing due yet.
-    while began.elapsed() < Duration::from_secs(6) {
+    let tried = served.figure(REQUESTS).await.expect("the figure is there");
+    // More than one round, of which some find nothing due yet; no look in between may call it usable.
+    until("it was tried twice more", async || {
+        let now = served.figure(REQUESTS).await;
         assert!(failing().await, "nothing was answered yet");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        now >= Some(tried + 2.0)
+    })
+    .await;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", at)).await.expect("the same port");
     let app = axum::Router::new().fallback(async || (axum::http::StatusCode::CREATED, "{\"id\": 7}"));
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -275,7 +202,7 @@ async fn a_destination_that_refuses_connections_is_never_called_usable_until_it_
 async fn a_source_that_is_not_there_is_named_until_it_comes_back() {
     let world = World::new(KeyField::There).await.configure(QUICK);
     std::fs::remove_dir(world.sessions()).expect("an empty folder");
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     until("the source is named", async || {
         let (status, answer) = served.ready().await;
         status == 503 && answer["troubles"][0]["code"] == "TL0202" && answer["troubles"][0]["part"] == "source"
@@ -378,7 +305,7 @@ async fn transcripts_of_a_folder_are_delivered_as_they_come() {
     for name in ["conversations", "leads"] {
         std::fs::create_dir(world.path(name)).expect("a writable folder");
     }
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     served.is_ready().await;
     let transcript = json!({ "session_id": "room-1", "items": [
         { "type": "message", "role": "user", "content": ["Hello, my address is ada@example.com"] },
@@ -403,33 +330,24 @@ async fn quarantined_at(world: &World) -> Option<i64> {
     store.raws(&filter).await.expect("a store that works").first().map(|row| row.seen_at_ms)
 }
 
-/// Waits for two more looks at the source, of which the second began after now.
-async fn looks_twice(served: &Served) {
-    let polled = "trunkline_last_poll_timestamp_seconds{source=\"sessions\"}";
-    for _ in 0..2 {
-        let before = served.figure(polled).await;
-        until("it looks again", async || served.figure(polled).await > before).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quarantined_file_is_read_again_when_it_changes_or_somebody_asks_and_not_at_each_poll() {
     let world = World::new(KeyField::There).await.configure(QUICK);
     world.contact("ada@example.com");
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     served.is_ready().await;
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     put(&world.sessions(), today, "one.json", "{ half a");
     until("it is quarantined", async || quarantined_at(&world).await.is_some()).await;
     let first = quarantined_at(&world).await;
-    looks_twice(&served).await;
+    served.looks_twice().await;
     assert_eq!(quarantined_at(&world).await, first, "polls leave it alone");
     world.run(&["retry", "--quarantine", "--source", &world.source()]).await.exits(1);
     let asked = quarantined_at(&world).await;
     assert!(asked > first, "somebody asked");
     assert_eq!(served.terminate().await, Some(0));
 
-    let served = Served::start(&world, &[]);
+    let served = Served::start(&world);
     until("the next start reads it", async || quarantined_at(&world).await > asked).await;
     put_today(&world, "one", "ada@example.com");
     until("the mended file is a Task", async || world.tasks().len() == 1).await;
@@ -443,13 +361,12 @@ async fn a_second_signal_ends_at_once() {
     world.contact("ada@example.com");
     world.set(|settings| settings.latency_ms = 4000);
     put_today(&world, "one", "ada@example.com");
-    let mut served = Served::start(&world, &[]);
+    let mut served = Served::spawn(world.command(&["serve", "--source", &world.source()]));
     until("the org is asked", async || !world.org.counters().calls.is_empty()).await;
-    let id = served.child.id().to_string();
-    let began = Instant::now();
-    while served.child.try_wait().expect("a child").is_none() {
-        std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(began.elapsed() < Duration::from_secs(15), "two signals did not end it");
-    }
+    let mut words = BufReader::new(served.child().stderr.take().expect("piped")).lines().map_while(Result::ok);
+    terminate(served.child());
+    // The second is heard also when it comes as soon as the first is answered; the org takes 4 s for its own answer.
+    assert!(words.any(|line| line.contains("again stops at once")), "the first is answered");
+    terminate(served.child());
+    assert_eq!(served.ended().await.code, Some(130));
 }

@@ -1,7 +1,7 @@
 //! Promise: a directory of transcripts goes to the call-data API once, each call with its own lead, and what does not is
 //! told with its reason.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,9 +10,10 @@ use trunkline::sim::conversations::Plan;
 use trunkline::sim::harness::{Fault as RestFault, Options as RestOptions, Simulator as RestSimulator};
 use trunkline::sim::rest::hubspot::HubSpot;
 
-use crate::support::binary::{bare, finish};
+use crate::support::binary::{bare, ended, finish, terminate};
 use crate::support::rest_kits::{ForHubSpot, Kit};
 use crate::support::upload::{Desk, totals};
+use crate::support::wait::until;
 
 /// A transcript with times, of a caller with or without a number.
 fn transcript(session: &str, phone: Option<&str>, said: &str) -> String {
@@ -285,19 +286,10 @@ async fn an_upload_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on() {
     let desk = Desk::new().await;
     let truth = desk.plan(&Plan::new(12, 300, 40));
     desk.api.settings(|settings| settings.traffic.latency_ms = 100);
-    let mut command: Command = desk.upload(&[]);
-    let child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
-    let mut ticks = tokio::time::interval(Duration::from_millis(2));
-    while desk.posts() == 0 {
-        ticks.tick().await;
-    }
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill is there");
-    assert!(kill.success());
-    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
-    let output = output.expect("a thread that waits").expect("a child to wait for");
-    let (words, answer) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
-    assert_eq!(output.status.code(), Some(1), "{words}");
-    assert!(words.contains("stopped as asked") && answer.contains("\"total\":300"), "{answer}\n{words}");
+    let child = desk.upload(&[]).stdout(Stdio::piped()).spawn().expect("the program starts");
+    until("it sends", async || desk.posts() > 0).await;
+    terminate(&child);
+    ended(child).await.exits(1).tells("stopped as asked").says("\"total\":300");
     let before = desk.holds(&truth, "stopped");
     assert!((1..200).contains(&before), "{before}");
     desk.api.settings(|settings| settings.traffic.latency_ms = 0);

@@ -12,6 +12,7 @@ use trunkline::sim::conversations::Plan;
 
 use crate::support::binary::finish;
 use crate::support::upload::{Desk, totals};
+use crate::support::wait::until;
 
 const KILLS: usize = 10;
 
@@ -39,9 +40,8 @@ async fn kill_at(desk: &Desk, moment: Moment, child: &mut Child) -> &'static str
     let log = desk.path("trunkline.db-wal");
     let log_bytes = || std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
     let (posts, bytes, began) = (desk.posts(), log_bytes(), Instant::now());
-    let mut ticks = tokio::time::interval(Duration::from_millis(1));
-    loop {
-        ticks.tick().await;
+    let mut stood = "ended before";
+    until("the moment has come", async || {
         let is_due = match moment {
             Moment::Time(after) => began.elapsed() >= after,
             // A log that was started over counts from nothing.
@@ -49,15 +49,17 @@ async fn kill_at(desk: &Desk, moment: Moment, child: &mut Child) -> &'static str
             Moment::Posts(further) => desk.posts() >= posts + further,
         };
         if child.try_wait().expect("a child").is_some() {
-            return "ended before";
+            return true;
         }
         if is_due {
-            let stood = if desk.posts() > posts { "in the middle of sending" } else { "before sending" };
+            stood = if desk.posts() > posts { "in the middle of sending" } else { "before sending" };
             child.kill().expect("a child to kill");
             child.wait().expect("a child to wait for");
-            return stood;
         }
-    }
+        is_due
+    })
+    .await;
+    stood
 }
 
 async fn survives(seed: u64, transcripts: usize, leads: usize) {

@@ -15,7 +15,7 @@ use trunkline::clock::Clock;
 use trunkline::net::{HttpTransport, Transport, TransportError};
 use trunkline::sim::salesforce::ValidationRule;
 
-use crate::support::binary::{bare, finish, wait};
+use crate::support::binary::{bare, ended, finish};
 use crate::support::network::{LateNetwork, Loss};
 use crate::support::session::{self, age, session};
 use crate::support::world::{DAY, KeyField, World, names_in, text};
@@ -229,7 +229,7 @@ async fn a_reader_who_leaves_ends_nothing_and_is_told_nothing() {
         drop(child.stdout.take());
         let mut words = String::new();
         child.stderr.take().expect("piped").read_to_string(&mut words).expect("text");
-        assert_eq!((wait(child).await, words.as_str()), (Some(0), ""), "{arguments:?}");
+        assert_eq!((ended(child).await.code, words.as_str()), (Some(0), ""), "{arguments:?}");
     }
 }
 

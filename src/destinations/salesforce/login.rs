@@ -166,8 +166,9 @@ fn instance(text: &str, from_soap: bool, settings: &Settings) -> Result<Url, Out
     let unfit = || refused("the login answer names no usable instance URL", login_help::NOT_SALESFORCE);
     let mut url = Url::parse(text.trim()).map_err(|_| unfit())?;
     let is_login_host = url.host() == login_url.host() && url.port() == login_url.port();
-    if is_login_host && login_url.scheme() == "http" && may_be_http(login_url, allow_http) {
-        url.set_scheme("http").map_err(|()| unfit())?;
+    // The same host is reached in the same way: what ends TLS in front of it knows nothing of the address in its answer.
+    if is_login_host && (login_url.scheme() == "https" || may_be_http(login_url, allow_http)) {
+        url.set_scheme(login_url.scheme()).map_err(|()| unfit())?;
     }
     let help = if url.scheme() == "http" { HELP_HTTP } else { login_help::NOT_SALESFORCE };
     check_url(&url, allow_http, "the instance URL of the login answer").map_err(|what| refused(&what, help))?;

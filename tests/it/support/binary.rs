@@ -4,6 +4,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+use super::wait::DEADLINE;
 use super::world::World;
 
 /// How a run of the program ended.
@@ -83,8 +84,24 @@ impl World {
     }
 }
 
-/// Waits for a child whose output nobody needs.
-pub async fn wait(mut child: Child) -> Option<i32> {
-    let waited = tokio::task::spawn_blocking(move || child.wait()).await;
-    waited.expect("a thread that waits").expect("a child to wait for").code()
+/// Asks a child to stop, as a supervisor does.
+pub fn terminate(child: &Child) {
+    signal(child.id(), "TERM");
+}
+
+fn signal(id: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status();
+    assert!(sent.expect("kill is there").success(), "SIG{name} to a child that is there");
+}
+
+/// Waits for a child's end off the reactor. One that does not come to it is killed, and fails the test.
+pub async fn ended(child: Child) -> Ran {
+    let id = child.id();
+    let mut waiting = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let Ok(output) = tokio::time::timeout(DEADLINE, &mut waiting).await else {
+        // Nobody has waited for it yet, so the id is still its own.
+        signal(id, "KILL");
+        panic!("the program does not end");
+    };
+    Ran::of(output.expect("a thread that waits").expect("a child to wait for"))
 }

@@ -217,6 +217,9 @@ fn the_instance_is_an_origin_that_may_have_the_token() {
     check(local, "http://127.0.0.1:8080", false, Some("http://127.0.0.1:8080"));
     check(local, "https://127.0.0.1:8080/services/Soap/u/64.0/00D", true, Some("http://127.0.0.1:8080"));
     check(local, "https://127.0.0.1:9090", false, Some("https://127.0.0.1:9090"));
+    // Behind something that ends TLS, which the answer does not know of: the token does not go out in clear.
+    let behind = "https://127.0.0.1:8443";
+    check(behind, "http://127.0.0.1:8443", false, Some("https://127.0.0.1:8443"));
     let private = "http://sim:8080";
     check(private, "http://sim:8080", false, None);
     check_with(true, private, "http://sim:8080", false, Some("http://sim:8080"));
