@@ -25,7 +25,7 @@ pub use soundness::{Checked, Conserved, FINDINGS_NAMED_MAX, Finding, Soundness, 
 pub use types::*;
 
 /// Why the store could not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused: I/O error, locked for too long, not a database.
     #[error("the store cannot be used: {0}")]

@@ -22,6 +22,8 @@ const GROUP_MAX: usize = 64;
 trait Job: Send {
     /// Does the work inside the transaction; true if its effect shall be kept.
     fn run(&mut self, connection: &Connection) -> bool;
+    /// Whether it failed because there was no room.
+    fn is_full(&self) -> bool;
     /// Answers the asker, once it is known how the transaction ended.
     fn finish(self: Box<Self>, ended: Result<(), StoreError>);
 }
@@ -42,6 +44,10 @@ where
         self.result = self.job.take().map(|job| job(connection));
         proof::reached(self.name, Step::Within);
         matches!(self.result, Some(Ok(_)))
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(self.result, Some(Err(StoreError::Full(_))))
     }
 
     fn finish(self: Box<Self>, ended: Result<(), StoreError>) {
@@ -175,14 +181,11 @@ fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Job>>) {
 
 /// Runs the jobs in one transaction; how it ended for each.
 fn run_group(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Vec<Result<(), StoreError>> {
-    let all = |cause: rusqlite::Error, count: usize| {
-        let text = cause.to_string();
-        (0..count).map(|_| Err(StoreError::Unusable(text.clone()))).collect()
-    };
     let count = group.len();
+    let all = |cause: StoreError| vec![Err(cause); count];
     let mut transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
-        Err(cause) => return all(cause, count),
+        Err(cause) => return all(cause.into()),
     };
     let mut ended = Vec::with_capacity(count);
     for job in group {
@@ -196,9 +199,54 @@ fn run_group(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Vec<Res
             }
             Ok(())
         }));
+        if transaction.is_autocommit() {
+            // SQLite gave up the whole transaction, as it may on a full disk: what follows would stand outside of any.
+            return all(match job.is_full() {
+                true => StoreError::Full("the transaction was rolled back".to_owned()),
+                false => StoreError::Unusable("the transaction was rolled back".to_owned()),
+            });
+        }
     }
     match transaction.commit() {
         Ok(()) => ended,
-        Err(cause) => all(cause, count),
+        Err(cause) => all(cause.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Jobs that wait together, of which the one in the middle needs more room than there is.
+    #[tokio::test]
+    async fn on_a_full_disk_each_answer_tells_what_is_there() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let mut connection = Connection::open(folder.path().join("small.db"))?;
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE page (name TEXT, bytes BLOB)")?;
+        connection.pragma_update(None, "max_page_count", 20)?;
+        let (mut group, mut answers): (Vec<Box<dyn Job>>, _) = (Vec::new(), Vec::new());
+        for (name, bytes) in [("first", 10), ("large", 1_000_000), ("last", 10)] {
+            let job = move |connection: &Connection| {
+                connection.execute("INSERT INTO page VALUES (?1, zeroblob(?2))", (name, bytes))?;
+                Ok(())
+            };
+            let (answer, answered) = oneshot::channel();
+            group.push(Box::new(Work { name, job: Some(job), result: None, answer }));
+            answers.push((name, answered));
+        }
+        commit(&mut connection, group);
+        for (name, answered) in answers {
+            let answer: Result<(), StoreError> = answered.await?;
+            let sql = "SELECT count(*) FROM page WHERE name = ?1";
+            let there: u64 = connection.query_row(sql, [name], |row| row.get(0))?;
+            match answer {
+                Ok(()) => assert_eq!(there, 1, "{name} was acknowledged"),
+                Err(StoreError::Full(_)) => assert_eq!(there, 0, "{name} was refused"),
+                Err(error) => return Err(error.into()),
+            }
+            assert!(there == 0 || name != "large", "there is no room for it");
+        }
+        assert!(connection.is_autocommit(), "no transaction is left open");
+        Ok(())
     }
 }
