@@ -10,8 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
-/// Largest answer that is read, in bytes. A Salesforce query page of 2,000 rows with long descriptions stays below.
+/// Largest answer to a question that is read, in bytes. A Salesforce query page of 2,000 rows with long descriptions stays
+/// below.
 pub const RESPONSE_BYTES_MAX: usize = 80 * 1024 * 1024;
+/// The same for anything but a GET: what became of 200 rows, or the hits of a search.
+pub const RECEIPT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// So much of an answer without success is read; the status is what counts of it.
+pub const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection may take to open.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle pooled connection is kept; below the peer's own limit, so that it is we who close.
@@ -83,10 +88,9 @@ impl Transport for HttpTransport {
             Ok(Err(Failure::Client(error))) => {
                 Err(TransportError::Unanswered { host, cause: root_cause(&error.without_url()) })
             }
-            Ok(Err(Failure::TooLarge)) => Err(TransportError::Unanswered {
-                host,
-                cause: format!("the answer is larger than {RESPONSE_BYTES_MAX} bytes"),
-            }),
+            Ok(Err(Failure::LargerThan(limit))) => {
+                Err(TransportError::Unanswered { host, cause: format!("the answer is larger than {limit} bytes") })
+            }
             Err(_) => {
                 Err(TransportError::Unanswered { host, cause: format!("no answer within {} s", deadline.as_secs()) })
             }
@@ -96,19 +100,27 @@ impl Transport for HttpTransport {
 
 enum Failure {
     Client(reqwest::Error),
-    TooLarge,
+    LargerThan(usize),
 }
 
 impl HttpTransport {
     async fn exchange(&self, request: reqwest::Request) -> Result<http::Response<Bytes>, Failure> {
+        let largest = if request.method() == http::Method::GET { RESPONSE_BYTES_MAX } else { RECEIPT_BYTES_MAX };
         let mut response = self.client.execute(request).await.map_err(Failure::Client)?;
         let mut whole = http::Response::new(Bytes::new());
         *whole.status_mut() = response.status();
         *whole.headers_mut() = response.headers().clone();
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(Failure::Client)? {
-            if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
-                return Err(Failure::TooLarge);
+            if !whole.status().is_success() {
+                body.extend_from_slice(&chunk[..chunk.len().min(REFUSAL_BYTES_MAX - body.len())]);
+                if body.len() == REFUSAL_BYTES_MAX {
+                    break;
+                }
+                continue;
+            }
+            if body.len() + chunk.len() > largest {
+                return Err(Failure::LargerThan(largest));
             }
             body.extend_from_slice(&chunk);
         }
@@ -154,6 +166,51 @@ pub fn is_loopback(url: &url::Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Answers one request with so many bytes.
+    async fn answering(status: &'static str, bytes: usize) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.expect("a request");
+            assert!(read > 0);
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {bytes}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.expect("somebody listens");
+            let block = vec![b'x'; 65_536];
+            let mut left = bytes;
+            // The client may have heard enough.
+            while left > 0 && stream.write_all(&block[..left.min(block.len())]).await.is_ok() {
+                left -= left.min(block.len());
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn no_more_of_an_answer_is_read_than_it_can_rightly_have() {
+        let transport = HttpTransport::new().expect("a client");
+        let check = async |method: &str, status: &'static str, bytes: usize, expected: Option<usize>| {
+            let url = answering(status, bytes).await;
+            let request = http::Request::builder().method(method).uri(url).body(Bytes::new()).expect("a request");
+            let answer = transport.send(request, Duration::from_secs(60)).await;
+            match expected {
+                Some(read) => assert_eq!(answer.expect("an answer").body().len(), read, "{method} {status} {bytes}"),
+                None => assert!(
+                    matches!(&answer, Err(TransportError::Unanswered { cause, .. }) if cause.contains("is larger than")),
+                    "{method} {status} {bytes}: {answer:?}"
+                ),
+            }
+        };
+        let receipt = RECEIPT_BYTES_MAX;
+        check("GET", "200 OK", 2 * receipt, Some(2 * receipt)).await;
+        check("POST", "200 OK", receipt, Some(receipt)).await;
+        check("POST", "201 Created", receipt + 1, None).await;
+        check("POST", "400 Bad Request", 1000, Some(1000)).await;
+        check("GET", "503 Service Unavailable", 200_000_000, Some(REFUSAL_BYTES_MAX)).await;
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date_capped_and_garbage_is_ignored() {
