@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::json;
 use trunkline::clock::Clock;
 use trunkline::engine::{Condition, Pace, Quiet, Schedule, Serving};
@@ -226,7 +227,7 @@ async fn a_scheduled_sync_delivers_the_day_before_and_a_missed_one_is_caught_up(
         session("old", "ada@example.com", &format!("{old}T09:00:00"), 60).to_string(),
     );
     let clock = Arc::new(HandClock::at("2026-11-21T02:59:00Z"));
-    let (run, stop) = in_process(&world, &clock, 2).await;
+    let (run, stop) = in_process(&world, &clock, 2, None).await;
     assert!(world.tasks().is_empty());
     clock.advance(Duration::from_secs(61));
     until("the Task is there", async || world.tasks().len() == 1).await;
@@ -242,11 +243,51 @@ async fn a_scheduled_sync_delivers_the_day_before_and_a_missed_one_is_caught_up(
         session("new", "ada@example.com", &format!("{lost}T09:00:00"), 60).to_string(),
     );
     let clock = Arc::new(HandClock::at("2026-11-23T01:00:00Z"));
-    let (run, stop) = in_process(&world, &clock, 3).await;
+    let (run, stop) = in_process(&world, &clock, 3, Some(SignedDuration::from_hours(-48))).await;
     until("the second Task is there", async || world.tasks().len() == 2).await;
     stop.ask();
     run.await.expect("no panic").expect("a store that works");
     assert_eq!(text(&world.task("new"), "ActivityDate"), lost.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_a_clock_kept_that_was_ahead_is_kept_again() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    let day = DAY.yesterday().expect("a day");
+    let document = session("old", "ada@example.com", &format!("{day}T09:00:00"), 60);
+    put(&world.sessions(), day, "old.json", document.to_string());
+    let clock = Arc::new(HandClock::at("2026-11-21T02:59:00Z"));
+    let (run, stop) = in_process(&world, &clock, 2, Some(SignedDuration::from_hours(24 * 365))).await;
+    clock.advance(Duration::from_secs(61));
+    until("the Task is there", async || world.tasks().len() == 1).await;
+    stop.ask();
+    run.await.expect("no panic").expect("a store that works");
+}
+
+#[cfg(feature = "proof")]
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_waits_for_the_time_of_a_clock_that_was_set_back() {
+    const DAY_MS: i64 = 86_400_000;
+    let world = World::new(KeyField::There).await.configure(QUICK);
+    world.contact("ada@example.com");
+    let clock = world.path("clock");
+    std::fs::write(&clock, DAY_MS.to_string()).expect("a writable folder");
+    world.fault(Fault::new(FaultKind::UnavailableBeforeCommit).on_path("/composite/sobjects"));
+    put_today(&world, "one", "ada@example.com");
+    let mut command = world.command(&["serve", "--source", &world.source()]);
+    command.env("TRUNKLINE_PROOF", format!("clock={}", clock.display())).stderr(std::process::Stdio::inherit());
+    let served = Served::spawn(command);
+    let waits_until = || {
+        let ledger = rusqlite::Connection::open(world.store_path()).expect("a ledger");
+        ledger.query_row("SELECT coalesce(max(next_at), 0) FROM delivery WHERE state = 'due'", (), |row| row.get(0))
+    };
+    let half_a_day_on = jiff::Timestamp::now().as_millisecond() + DAY_MS / 2;
+    until("it waits for a time of tomorrow", async || waits_until().is_ok_and(|at: i64| at > half_a_day_on)).await;
+    world.org.clear_faults();
+    std::fs::write(&clock, "0").expect("a writable folder");
+    until("it is delivered today", async || world.tasks().len() == 1).await;
+    assert_eq!(served.terminate().await, Some(0));
 }
 
 fn tell<T>(failure: trunkline::cli::Failure) -> T {
@@ -255,8 +296,13 @@ fn tell<T>(failure: trunkline::cli::Failure) -> T {
 
 type Run = tokio::task::JoinHandle<Result<(), trunkline::store::StoreError>>;
 
-/// All loops in this process, with a schedule at three.
-async fn in_process(world: &World, clock: &Arc<HandClock>, days: u16) -> (Run, trunkline::engine::Stop) {
+/// All loops in this process, with a schedule at three that was kept so long after now before.
+async fn in_process(
+    world: &World,
+    clock: &Arc<HandClock>,
+    days: u16,
+    kept: Option<SignedDuration>,
+) -> (Run, trunkline::engine::Stop) {
     let context = world.context(clock.clone());
     let settings = context.settings(Some(world.source())).unwrap_or_else(tell);
     let store = context.open_store(&settings.store_path).unwrap_or_else(tell);
@@ -271,10 +317,9 @@ async fn in_process(world: &World, clock: &Arc<HandClock>, days: u16) -> (Run, t
     };
     let schedule = Schedule { at: "03:00".parse().expect("a time"), days };
     let stop = context.stop.clone();
-    // As if the schedule had been kept before.
-    if days == 3 {
+    if let Some(kept) = kept {
         let label = schedule.label();
-        let at_ms = clock.now_ms() - 2 * 86_400_000;
+        let at_ms = clock.now_ms() + i64::try_from(kept.as_millis()).expect("a span of days");
         let id = store.begin_run(&label, at_ms).await.expect("a store that works");
         store.end_run(id, "{}", at_ms).await.expect("a store that works");
         assert_eq!(store.last_run(&label, true).await.expect("a store that works"), Some(at_ms));
