@@ -4,7 +4,6 @@
 //! sent that `intake` and `dispatch` would not; all loops end soon after a stop is asked for, and give back what they hold.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -70,8 +69,6 @@ pub struct Serving {
     run_id: i64,
     /// When a process of this ledger last began to serve.
     served_before: Option<i64>,
-    /// What the clock last said.
-    clock_ms: AtomicI64,
 }
 
 impl Serving {
@@ -87,25 +84,13 @@ impl Serving {
             route.limits = DispatchLimits { patience: ROUND_PATIENCE.min(route.limits.patience), ..route.limits };
         }
         let served_before = engine.store.last_run(RUN, false).await?;
-        let clock_ms = engine.clock.now_ms();
-        let run_id = engine.store.begin_run(RUN, clock_ms).await?;
+        let run_id = engine.store.begin_run(RUN, engine.clock.now_ms()).await?;
         let board = Arc::new(Board::of(
             readings.iter().map(|reading| reading.source.name().to_owned()).collect(),
             routes.iter().map(|route| route.destination.name().to_owned()).collect(),
         ));
         let bells = Arc::new(routes.iter().map(|_| Notify::new()).collect::<Vec<_>>());
-        Ok(Serving {
-            engine,
-            readings,
-            routes,
-            schedules,
-            pace,
-            board,
-            bells,
-            run_id,
-            served_before,
-            clock_ms: clock_ms.into(),
-        })
+        Ok(Serving { engine, readings, routes, schedules, pace, board, bells, run_id, served_before })
     }
 
     /// Serves until a stop is asked for. A store that cannot be used any more ends it, but for a disk that is full: then
@@ -283,11 +268,16 @@ impl Serving {
             rest: Arc::clone(&self.engine.progress),
         };
         let engine = Engine { progress: Arc::new(shown), ..self.engine.clone() };
-        let mut failures = 0;
+        let (mut failures, mut seen_ms) = (0, self.engine.clock.now_ms());
         loop {
+            // While it waited, and while it worked: then what it would wait for is a time of the old clock.
+            self.was_set_back(index, &mut seen_ms).await?;
             let round = self.round(index, &engine).await?;
             if self.engine.stop.is_asked() {
                 return Ok(());
+            }
+            if self.was_set_back(index, &mut seen_ms).await? {
+                continue;
             }
             let name = self.routes[index].destination.name();
             let (wait, hears_bell) = match self.board.condition(index) {
@@ -318,23 +308,25 @@ impl Serving {
         }
     }
 
-    /// Without this, what was put off by a clock that was ahead would wait until that clock's time, or the next start.
-    async fn mind_the_clock(&self) -> Result<(), StoreError> {
+    /// Whether the clock was set back since `seen_ms`. Without this, what was put off by a clock that was ahead would wait
+    /// until that clock's time, or the next start.
+    async fn was_set_back(&self, index: usize, seen_ms: &mut i64) -> Result<bool, StoreError> {
         let now_ms = self.engine.clock.now_ms();
-        let before_ms = self.clock_ms.swap(now_ms, Ordering::Relaxed);
-        if before_ms - now_ms > SET_BACK_MS {
-            let back = counted(((before_ms - now_ms) / 1000) as u64, "second", "seconds");
-            self.tell(Event::Warning(format!(
-                "the machine's clock was set back by {back}; no call waits for the old time"
-            )));
-            self.engine.store.forget_the_future(now_ms).await?;
+        let back_ms = std::mem::replace(seen_ms, now_ms) - now_ms;
+        if back_ms <= SET_BACK_MS {
+            return Ok(false);
         }
-        Ok(())
+        let (name, back) =
+            (self.routes[index].destination.name(), counted((back_ms / 1000) as u64, "second", "seconds"));
+        self.tell(Event::Warning(format!(
+            "the clock was set back by {back}; no call to {name} waits for the old time"
+        )));
+        self.engine.store.forget_the_future(now_ms).await?;
+        Ok(true)
     }
 
     /// Delivers what is due at one destination and notes how it did.
     async fn round(&self, index: usize, engine: &Engine) -> Result<Round, StoreError> {
-        self.mind_the_clock().await?;
         let route = &self.routes[index];
         // What the last poll has seen is known as it is.
         let since_ms = self.engine.clock.now_ms() - self.pace.poll.as_millis() as i64;
