@@ -234,7 +234,7 @@ impl<'a> Dispatcher<'a> {
             }
             let before_ms = self.progress_at_ms;
             windows += 1;
-            if (windows % SUSPECTS_EVERY == 0 && self.window_of_suspects(parts).await?)
+            if (windows.is_multiple_of(SUSPECTS_EVERY) && self.window_of_suspects(parts).await?)
                 || self.window_of_due(parts).await?
                 || self.window_of_suspects(parts).await?
             {
