@@ -14,13 +14,15 @@ use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readin
 use crate::problem::{self, Problem};
 use crate::proof::{self, Step};
 use crate::redact::RedactedCall;
-use crate::store::{Parts, Scope, StoreError, StoredProblem};
+use crate::store::{Order, Parts, Scope, StoreError, StoredProblem, Window};
 
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatchLimits {
     /// Deliveries claimed at once.
     pub window: usize,
+    /// Which calls go out first where many wait.
+    pub order: Order,
     /// Requests in flight at once.
     pub lanes: usize,
     /// How long a claim lasts. Longer than any request.
@@ -41,6 +43,7 @@ impl Default for DispatchLimits {
         let lease = proof::lease().unwrap_or(Duration::from_secs(600));
         DispatchLimits {
             window: 1000,
+            order: Order::OldestFirst,
             lanes: 5,
             lease,
             write: lease / 2,
@@ -206,8 +209,8 @@ impl<'a> Dispatcher<'a> {
             let now_ms = self.engine.clock.now_ms();
             let lease_until_ms = later(now_ms, self.limits.lease);
             let name = self.destination.name();
-            let (store, window) = (&self.engine.store, self.limits.window);
-            let claimed = store.claim(name, self.scope, window, parts, now_ms, lease_until_ms).await?;
+            let window = Window { count: self.limits.window, parts, order: self.limits.order };
+            let claimed = self.engine.store.claim(name, self.scope, window, now_ms, lease_until_ms).await?;
             if !claimed.is_empty() {
                 let before_ms = self.progress_at_ms;
                 self.window(claimed).await?;

@@ -31,6 +31,8 @@ pub use summary::{Delivered, DeliverySummary, IntakeSummary, RunSummary, counted
 pub use sync::{Days, Route, SyncRun, deliver};
 pub use upload::{FAILURES_NAMED_MAX, Missed, Totals, UploadRun, Uploaded};
 
+pub use crate::store::Order;
+
 use std::sync::{Arc, Mutex};
 
 use rand::rngs::StdRng;

@@ -58,13 +58,13 @@ pub trait DeliveryStore: Send + Sync {
     /// Takes back the deliveries of processes that are gone or whose lease has run out. Answers how many.
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError>;
 
-    /// Leases up to `count` due deliveries, oldest call first; with a scope, of its calls alone.
+    /// Leases due deliveries, in the window's order by the time of their calls; with a scope, of its calls alone. What a
+    /// replay made due is leased only where nothing else is, and not by a process that is older than the replay.
     async fn claim(
         &self,
         destination: &str,
         scope: Option<&Scope>,
-        count: usize,
-        parts: Parts,
+        window: Window,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError>;
@@ -85,7 +85,8 @@ pub trait DeliveryStore: Send + Sync {
 
     async fn release_hold(&self, destination: &str) -> Result<(), StoreError>;
 
-    /// Makes deliveries due again; answers how many. A person's `retry` also forgets attempts.
+    /// Makes deliveries due again, some thousand in a transaction; answers how many. A person's `retry` also forgets
+    /// attempts.
     async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError>;
 
     /// Claims the making of a person for an address; false if somebody else alive has it, or if it was abandoned after
@@ -147,6 +148,9 @@ pub trait ReadStore: Send + Sync {
 
     /// Deliveries of a destination by state and code.
     async fn tally(&self, destination: &str, scope: Option<&Scope>) -> Result<Vec<Tally>, StoreError>;
+
+    /// Since when the oldest dead letter of a destination is one, and the oldest that waits does.
+    async fn oldest_since(&self, destination: &str) -> Result<OldestSince, StoreError>;
 
     /// When the last run of this command began; with `ended`, of those that came to their end.
     async fn last_run(&self, command: &str, ended: bool) -> Result<Option<i64>, StoreError>;

@@ -18,6 +18,7 @@ mod newer;
 mod nightly;
 mod object_store_answers;
 mod object_store_source;
+mod replay;
 mod rest;
 mod rest_faults;
 mod rest_own;

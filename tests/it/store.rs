@@ -15,8 +15,8 @@ use trunkline::sources::RawRef;
 use trunkline::store::sqlite::SqliteStore;
 use trunkline::store::{
     Change, Claimed, DeliveryFilter, DeliveryStore, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore,
-    Intent, IntentFate, Matching, Parts, Place, RawFilter, ReadStore, Rearm, Scope, Seen, Settlement, StoreError,
-    StoredProblem,
+    Intent, IntentFate, Matching, OldestSince, Order, Parts, Place, RawFilter, ReadStore, Rearm, Scope, Seen,
+    Settlement, StoreError, StoredProblem, Window,
 };
 
 const CRM: &str = "salesforce";
@@ -49,8 +49,12 @@ async fn ingest(store: &SqliteStore, items: Vec<IntakeItem>) -> Vec<IntakeResult
     store.ingest("sessions", &to, &TimeZone::UTC, items, 0).await.expect("a store that works")
 }
 
+fn window(count: usize, parts: Parts) -> Window {
+    Window { count, parts, order: Order::OldestFirst }
+}
+
 async fn claim(store: &SqliteStore, count: usize, now_ms: i64) -> Vec<Claimed> {
-    store.claim(CRM, None, count, Parts::Whole, now_ms, now_ms + LEASE_MS).await.expect("a store that works")
+    store.claim(CRM, None, window(count, Parts::Whole), now_ms, now_ms + LEASE_MS).await.expect("a store that works")
 }
 
 fn delivered(one: &Claimed, remote_id: &str) -> Settlement {
@@ -126,7 +130,7 @@ async fn a_scope_is_the_calls_of_one_folder_or_file_and_of_no_neighbour() {
         assert_eq!(tally.iter().map(|row| row.count).sum::<u64>(), expected.len() as u64, "{scope:?}");
         let due = store.next_due(CRM, Some(&scope)).await.expect("works");
         assert_eq!(due.is_some(), !expected.is_empty(), "{scope:?}");
-        let claimed = store.claim(CRM, Some(&scope), 9, Parts::Head, 0, LEASE_MS).await.expect("works");
+        let claimed = store.claim(CRM, Some(&scope), window(9, Parts::Head), 0, LEASE_MS).await.expect("works");
         let ids: Vec<&str> = claimed.iter().map(|one| one.call.call().source_id.as_str()).collect();
         assert_eq!(ids, expected, "{scope:?}");
         let back = claimed.iter().map(|one| again(one, 0, IntentFate::Leave)).collect();
@@ -537,4 +541,48 @@ async fn a_hold_keeps_its_beginning_and_a_retry_forgets_attempts() {
     let which = Rearm { states: vec!["due"], ..Rearm::default() };
     assert_eq!(store.rearm(CRM, &which, 2).await.expect("works"), 1);
     assert_eq!(claim(&store, 1, 2).await.remove(0).attempts, 0);
+}
+
+#[tokio::test]
+async fn newest_first_claims_the_latest_call_first_and_a_replay_waits_for_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a1");
+    ingest(&store, [3, 1, 2].map(|at| item(&format!("rm_{at}"), at * 100, 60.0, 1)).into()).await;
+    let take = async |count, order, now_ms| {
+        let window = Window { count, parts: Parts::Head, order };
+        let claimed = store.claim(CRM, None, window, now_ms, now_ms + LEASE_MS).await.expect("works");
+        claimed.into_iter().map(|one| (one.call.call().source_id.clone(), one)).unzip::<_, _, Vec<_>, Vec<_>>()
+    };
+    let (ids, claimed) = take(2, Order::NewestFirst, 0).await;
+    assert_eq!(ids, ["rm_3", "rm_2"]);
+    store
+        .settle(claimed.iter().map(|one| delivered(one, &one.delivery_id.to_string())).collect(), 1)
+        .await
+        .expect("works");
+    let replay = Rearm { states: vec!["delivered"], replay: true, ..Rearm::default() };
+    assert_eq!(store.rearm(CRM, &replay, 0).await.expect("works"), 2);
+    for (order, ids) in [(Order::NewestFirst, vec!["rm_1"]), (Order::OldestFirst, vec!["rm_2", "rm_3"])] {
+        assert_eq!(take(9, order, 2).await.0, ids, "what is not replayed comes first, and alone");
+    }
+}
+
+#[tokio::test]
+async fn how_long_something_stands_still_counts_from_when_it_began_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a1");
+    let oldest = async || store.oldest_since(CRM).await.expect("works");
+    assert_eq!(oldest().await, OldestSince::default());
+    ingest(&store, vec![item("rm_1", 100, 60.0, 1), item("rm_2", 200, 60.0, 1)]).await;
+    let problem = StoredProblem { code: "TL0601".into(), what: "refused".into(), help: String::new() };
+    let back = claim(&store, 1, 1000).await;
+    assert_eq!(oldest().await, OldestSince { dead_ms: None, waiting_ms: Some(0) }, "also while it is in hand");
+    store.settle(vec![again(&back[0], 2000, IntentFate::Clear)], 1000).await.expect("works");
+    assert_eq!(oldest().await.waiting_ms, Some(0), "tries change nothing of it");
+    let claimed = claim(&store, 9, 5000).await;
+    let dead = Change::Dead { problem, intent: IntentFate::Clear };
+    let dead = claimed.iter().map(|one| Settlement { change: dead.clone(), ..delivered(one, "") });
+    store.settle(dead.collect(), 6000).await.expect("works");
+    assert_eq!(oldest().await, OldestSince { dead_ms: Some(6000), waiting_ms: None });
+    store.rearm(CRM, &Rearm { states: vec!["dead"], ..Rearm::default() }, 7000).await.expect("works");
+    assert_eq!(oldest().await, OldestSince { dead_ms: None, waiting_ms: Some(7000) });
 }

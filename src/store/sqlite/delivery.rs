@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::{SqliteStore, owners, scope, standing};
+use super::{SqliteStore, owners, rearm, scope, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::offload::attempt;
 use crate::problem::{OUTCOME_UNKNOWN, STORE_UNUSABLE};
 use crate::proof::{self, Protection};
 use crate::store::{
-    Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, PriorIntent, Rearm, Scope, Settlement, StoreError,
-    StoredProblem, decode_call,
+    Change, Claimed, DeliveryStore, Intent, IntentFate, Order, Parts, PriorIntent, Rearm, Scope, Settlement,
+    StoreError, StoredProblem, Window, decode_call,
 };
 
 #[async_trait]
@@ -48,33 +48,46 @@ impl DeliveryStore for SqliteStore {
         &self,
         destination: &str,
         scope: Option<&Scope>,
-        count: usize,
-        parts: Parts,
+        window: Window,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let whole = parts == Parts::Whole;
-        let (among, values) = scope::condition(scope, 5);
+        let whole = window.parts == Parts::Whole;
+        let (among, values) = scope::condition(scope, 7);
+        let along = match window.order {
+            Order::OldestFirst => "d.order_at, d.id",
+            Order::NewestFirst => "d.order_at DESC, d.id DESC",
+        };
+        // In the order of the join, so that the index of what is due is walked and nothing is sorted.
         let find = format!(
             "SELECT d.id, b.head_bytes + CASE WHEN ?4 THEN b.tail_bytes ELSE 0 END
-             FROM delivery d JOIN call_body b USING (call_key)
-             WHERE d.destination = ?1 AND d.state = 'due' AND d.next_at <= ?2{among} ORDER BY d.order_at, d.id LIMIT ?3"
+             FROM delivery d CROSS JOIN call_body b USING (call_key)
+             WHERE d.destination = ?1 AND d.state = 'due' AND d.replay = ?5 AND (NOT ?5 OR d.since <= ?6)
+               AND d.next_at <= ?2{among}
+             ORDER BY {along} LIMIT ?3"
         );
-        let (destination, me) = (destination.to_owned(), self.owner_id().to_owned());
+        let (destination, me, began_ms) = (destination.to_owned(), self.owner_id().to_owned(), self.began_ms());
         let leased = self
             .write("claim", move |connection| {
                 let mut find = connection.prepare_cached(&find)?;
                 let (mut ids, mut bytes) = (Vec::new(), 0u64);
-                let all = [Value::from(destination), now_ms.into(), (count as i64).into(), whole.into()];
-                let mut rows = find.query(params_from_iter(all.into_iter().chain(values)))?;
-                while let Some(row) = rows.next()? {
-                    bytes = bytes.saturating_add(row.get(1)?);
-                    if !ids.is_empty() && bytes > CLAIM_BYTES_MAX {
+                for replay in [false, true] {
+                    let count = Value::from(window.count as i64);
+                    let name = Value::from(destination.clone());
+                    let all = [name, now_ms.into(), count, whole.into(), replay.into(), began_ms.into()];
+                    let mut rows = find.query(params_from_iter(all.into_iter().chain(values.clone())))?;
+                    while let Some(row) = rows.next()? {
+                        bytes = bytes.saturating_add(row.get(1)?);
+                        if !ids.is_empty() && bytes > CLAIM_BYTES_MAX {
+                            break;
+                        }
+                        ids.push(row.get::<_, i64>(0)?);
+                    }
+                    // A window of a few that are not replayed is soon over, and the next is looked for.
+                    if !ids.is_empty() {
                         break;
                     }
-                    ids.push(row.get::<_, i64>(0)?);
                 }
-                drop(rows);
                 let mut lease = connection.prepare_cached(
                     "UPDATE delivery SET state = 'leased', owner = ?2, lease_until = ?3, fence = fence + 1,
                        leased_revision = desired_revision WHERE id = ?1",
@@ -106,11 +119,14 @@ impl DeliveryStore for SqliteStore {
     }
 
     async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError> {
-        let destination = Value::from(destination.to_owned());
-        let (among, values) = scope::condition(scope, 2);
-        let sql = format!("SELECT min(d.next_at) FROM delivery d WHERE d.destination = ?1 AND d.state = 'due'{among}");
+        let mine = [Value::from(destination.to_owned()), self.began_ms().into()];
+        let (among, values) = scope::condition(scope, 3);
+        let sql = format!(
+            "SELECT min(d.next_at) FROM delivery d
+             WHERE d.destination = ?1 AND d.state = 'due' AND (NOT d.replay OR d.since <= ?2){among}"
+        );
         self.read(move |connection| {
-            let all = params_from_iter(std::iter::once(destination).chain(values));
+            let all = params_from_iter(mine.into_iter().chain(values));
             let next = connection.prepare_cached(&sql)?.query_row(all, |row| row.get(0))?;
             Ok(next)
         })
@@ -195,8 +211,25 @@ impl DeliveryStore for SqliteStore {
     }
 
     async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError> {
-        let (sql, values) = rearm_statement(destination, which, now_ms);
-        self.write("rearm", move |connection| Ok(connection.execute(&sql, params_from_iter(values))?)).await
+        let (sql, values) = rearm::find(destination, which);
+        let ids: Vec<i64> = self
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(&sql)?;
+                let ids = statement.query_map(params_from_iter(values), |row| row.get(0))?;
+                Ok(ids.collect::<Result<_, _>>()?)
+            })
+            .await?;
+        let since_ms = if which.replay { self.began_ms() } else { now_ms };
+        let mut count = 0;
+        for some in ids.chunks(rearm::CHUNK) {
+            let (some, sql) = (some.to_vec(), rearm::statement(which));
+            let job = move |connection: &Connection| {
+                let mut statement = connection.prepare_cached(&sql)?;
+                some.iter().try_fold(0, |sum, id| Ok(sum + statement.execute([now_ms, *id, since_ms])?))
+            };
+            count += self.write("rearm", job).await?;
+        }
+        Ok(count)
     }
 
     async fn enlist(&self, destination: &str, keys: &[CallKey], now_ms: i64) -> Result<usize, StoreError> {
@@ -421,7 +454,7 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
     let text = |text: &str| Value::from(text.to_owned());
     let (set, values): (String, Vec<Value>) = match change {
         Change::Delivered { remote_id, revision, digest, adopted, written, matching } => (
-            "remote_id = ?5, delivered_revision = ?6, delivered_digest = ?7, adopted = max(adopted, ?8),
+            "since = ?4, remote_id = ?5, delivered_revision = ?6, delivered_digest = ?7, adopted = max(adopted, ?8),
              writes = writes + ?9, delivered_at = CASE WHEN ?9 THEN ?4 ELSE coalesce(delivered_at, ?4) END,
              state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
              attempts = 0, isolation = 0, rematched = 0, code = NULL, what = NULL, help = NULL,
@@ -443,14 +476,14 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
         ),
         Change::Skipped { problem, match_json } => (
             "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, code = ?5,
-             what = ?6, help = ?7, match_json = ?8"
+             since = ?4, what = ?6, help = ?7, match_json = ?8"
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
         ),
         Change::Dead { problem, intent } => (
             format!(
                 "state = CASE WHEN desired_revision > leased_revision AND NOT ?8 THEN 'due' ELSE 'dead' END, next_at = 0,
-                 code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
+                 since = ?4, code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
                 kept_intent(*intent)
             ),
             vec![
@@ -487,44 +520,4 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
     let mut statement = connection.prepare_cached(&sql)?;
     let all = lease.iter().cloned().chain([Value::from(now_ms)]).chain(values);
     Ok(statement.execute(params_from_iter(all))?)
-}
-
-fn rearm_statement(destination: &str, which: &Rearm, now_ms: i64) -> (String, Vec<Value>) {
-    let mut values = vec![Value::from(now_ms), Value::from(destination.to_owned())];
-    let mut bind = |value: Value| {
-        values.push(value);
-        format!("?{}", values.len())
-    };
-    let mut conditions = Vec::new();
-    let mut among = |column: &str, texts: &mut dyn Iterator<Item = String>, bind: &mut dyn FnMut(Value) -> String| {
-        let places: Vec<String> = texts.map(|text| bind(Value::from(text))).collect();
-        conditions.push(format!("{column} IN ({})", places.join(", ")));
-    };
-    among("state", &mut which.states.iter().map(|state| (*state).to_owned()), &mut bind);
-    if !which.codes.is_empty() {
-        among("code", &mut which.codes.iter().cloned(), &mut bind);
-    }
-    if let Some(keys) = &which.keys {
-        among("call_key", &mut keys.iter().map(|key| key.as_str().to_owned()), &mut bind);
-    }
-    if let Some((from, to)) = which.days {
-        let (from, to) = (bind(Value::from(from.to_string())), bind(Value::from(to.to_string())));
-        conditions.push(format!("call_key IN (SELECT call_key FROM call WHERE day BETWEEN {from} AND {to})"));
-    }
-    if let Some((from, to)) = which.folder_days {
-        let (from, to) = (bind(Value::from(from.to_string())), bind(Value::from(to.to_string())));
-        conditions.push(format!("call_key IN (SELECT call_key FROM raw WHERE day BETWEEN {from} AND {to})"));
-    }
-    // What was sent without a known outcome stays on record: it may be the record that is asked for.
-    let recreate =
-        if which.recreate { ", remote_id = NULL, delivered_digest = NULL, delivered_revision = 0" } else { "" };
-    let sql = format!(
-        "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, isolation = 0, rematched = 0, updated_at = ?1,
-           code = NULL, what = NULL, help = NULL,
-           person_object = CASE WHEN remote_id IS NULL THEN NULL ELSE person_object END,
-           person_id = CASE WHEN remote_id IS NULL THEN NULL ELSE person_id END {recreate}
-         WHERE destination = ?2 AND {}",
-        conditions.join(" AND ")
-    );
-    (sql, values)
 }

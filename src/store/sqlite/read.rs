@@ -9,8 +9,8 @@ use super::shown::{self, Shown};
 use super::{SqliteStore, report, scope, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::store::{
-    AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, RawFilter, RawRow, ReadStore,
-    RevisionRow, Scope, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
+    AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, OldestSince, RawFilter, RawRow,
+    ReadStore, RevisionRow, Scope, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
 };
 
 #[async_trait]
@@ -95,22 +95,20 @@ impl ReadStore for SqliteStore {
     async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRow>, StoreError> {
         let (filter, path) = (filter.clone(), self.path().to_owned());
         self.read(move |connection| {
-            let Shown { state, hold, former } = Shown::now(connection, &path)?;
-            let mut sql = Sql::new(&format!(
-                "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {state} AS shown, d.desired_revision,
-                   d.delivered_revision, d.remote_id, d.person_object, d.person_id, d.writes, d.adopted, d.attempts,
-                   coalesce(h.code, d.code, {former}) AS reason, coalesce(h.what, d.what), coalesce(h.help, d.help),
-                   d.next_at, d.intent_at, d.delivered_at, d.match_json, d.record_json
-                 FROM delivery d JOIN call c USING (call_key) {hold}"
-            ));
-            sql.among("d.destination", filter.destination.as_slice());
-            sql.among("shown", &filter.states);
-            sql.among("reason", &filter.codes);
-            sql.among("d.call_key", filter.call_key.as_slice());
-            sql.days("c.day", filter.days);
-            sql.folder_days("d.call_key", filter.folder_days);
-            sql.tail("ORDER BY d.order_at, d.id", filter.limit);
-            sql.rows(connection, delivery_row)
+            // All states of one moment.
+            let moment = connection.unchecked_transaction()?;
+            let shown = Shown::now(&moment, &path)?;
+            if filter.call_key.is_some() || filter.days.is_some() || filter.folder_days.is_some() {
+                let rows = deliveries_of(&moment, &shown, &filter, None)?;
+                return Ok(rows.into_iter().map(|(_, row)| row).collect());
+            }
+            let mut rows = Vec::new();
+            for state in shown::of_ledger(&filter.states) {
+                rows.extend(deliveries_of(&moment, &shown, &filter, Some(state))?);
+            }
+            rows.sort_unstable_by_key(|(order_at, row)| (*order_at, row.id));
+            rows.truncate(filter.limit.unwrap_or(usize::MAX));
+            Ok(rows.into_iter().map(|(_, row)| row).collect())
         })
         .await
     }
@@ -146,7 +144,10 @@ impl ReadStore for SqliteStore {
             let mut sql = Sql::new(
                 "SELECT url, version, bytes, modified_at, seen_at, digest, state, day, code, what, help, notes FROM raw",
             );
-            sql.among("state", filter.state.map(str::to_owned).as_slice());
+            if let Some(state) = filter.state {
+                // Not bound: only so can SQLite tell that the index of those in quarantine holds all of them.
+                sql.condition(|_| format!("state = '{state}'"));
+            }
             sql.among("call_key", filter.call_key.as_slice());
             sql.among("url", filter.url.as_slice());
             if let Some(part) = filter.url_part {
@@ -238,12 +239,17 @@ impl ReadStore for SqliteStore {
         let (destination, path) = (Value::from(destination.to_owned()), self.path().to_owned());
         let (among, values) = scope::condition(scope, 2);
         self.read(move |connection| {
-            let Shown { state, hold, .. } = Shown::now(connection, &path)?;
+            let moment = connection.unchecked_transaction()?;
+            let Shown { state, hold, .. } = Shown::now(&moment, &path)?;
+            // What has come to its end is counted by the index alone; there may be millions.
             let sql = format!(
-                "SELECT {state} AS shown, d.code, count(*) FROM delivery d {hold}
-                 WHERE d.destination = ?1{among} GROUP BY 1, 2 ORDER BY 1, 2"
+                "SELECT d.state, d.code, count(*) FROM delivery d
+                 WHERE d.destination = ?1 AND d.state IN ('dead', 'delivered', 'skipped'){among} GROUP BY 1, 2
+                 UNION ALL
+                 SELECT {state} AS shown, d.code, count(*) FROM delivery d {hold}
+                 WHERE d.destination = ?1 AND d.state IN ('due', 'leased'){among} GROUP BY 1, 2 ORDER BY 1, 2"
             );
-            let rows = connection
+            let rows = moment
                 .prepare_cached(&sql)?
                 .query_map(params_from_iter(std::iter::once(destination).chain(values)), |row| {
                     Ok(Tally { state: row.get(0)?, code: row.get(1)?, count: row.get(2)? })
@@ -254,10 +260,60 @@ impl ReadStore for SqliteStore {
         .await
     }
 
+    async fn oldest_since(&self, destination: &str) -> Result<OldestSince, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT (SELECT min(since) FROM delivery WHERE destination = ?1 AND state = 'dead'),
+                 (SELECT min(since) FROM delivery INDEXED BY delivery_due WHERE destination = ?1 AND state = 'due')";
+            let (dead_ms, due_ms): (Option<i64>, Option<i64>) =
+                connection.prepare_cached(sql)?.query_row([&destination], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let sql = "SELECT min(since) FROM delivery WHERE destination = ?1 AND state = 'leased'";
+            let leased_ms: Option<i64> = connection.prepare_cached(sql)?.query_row([&destination], |row| row.get(0))?;
+            Ok(OldestSince { dead_ms, waiting_ms: due_ms.into_iter().chain(leased_ms).min() })
+        })
+        .await
+    }
+
     async fn report(&self, from: Date, to: Date) -> Result<Vec<DayFigures>, StoreError> {
         let path = self.path().to_owned();
         self.read(move |connection| report::figures(connection, &path, from, to)).await
     }
+}
+
+/// The listing of one state of the ledger, by its index, or of all; with when each is its turn.
+fn deliveries_of(
+    connection: &Connection,
+    Shown { state, hold, former }: &Shown,
+    filter: &DeliveryFilter,
+    of_ledger: Option<&'static str>,
+) -> Result<Vec<(i64, DeliveryRow)>, StoreError> {
+    // Which of the two is walked first is not left to guesses: by days the calls are fewer, otherwise the deliveries.
+    let tables = match filter.days {
+        Some(_) => "call c CROSS JOIN delivery d USING (call_key)",
+        None => "delivery d CROSS JOIN call c USING (call_key)",
+    };
+    let mut sql = Sql::new(&format!(
+        "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {state} AS shown, d.desired_revision,
+           d.delivered_revision, d.remote_id, d.person_object, d.person_id, d.writes, d.adopted, d.attempts,
+           coalesce(h.code, d.code, {former}) AS reason, coalesce(h.what, d.what), coalesce(h.help, d.help),
+           d.next_at, d.intent_at, d.delivered_at, d.match_json, d.record_json, d.order_at
+         FROM {tables} {hold}"
+    ));
+    if let Some(state) = of_ledger {
+        sql.among("d.state", &[state.to_owned()]);
+        if matches!(state, "dead" | "skipped") {
+            // No other reason is shown for these, and the index has it.
+            sql.among("d.code", &filter.codes);
+        }
+    }
+    sql.among("d.destination", filter.destination.as_slice());
+    sql.among("shown", &filter.states);
+    sql.among("reason", &filter.codes);
+    sql.among("d.call_key", filter.call_key.as_slice());
+    sql.days("c.day", filter.days);
+    sql.folder_days("d.call_key", filter.folder_days);
+    sql.tail("ORDER BY d.order_at, d.id", filter.limit);
+    sql.rows(connection, |row| Ok((row.get(22)?, delivery_row(row)?)))
 }
 
 fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {

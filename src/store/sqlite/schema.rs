@@ -8,6 +8,7 @@ use super::StoreError;
 const STEPS: &[&str] = &[
     include_str!("../../../migrations/0001_ledger.sql"),
     include_str!("../../../migrations/0002_origins_and_people.sql"),
+    include_str!("../../../migrations/0005_scale.sql"),
 ];
 
 /// The newest step.

@@ -54,6 +54,20 @@ impl Shown {
     }
 }
 
+/// The states of the ledger that are shown as one of `states`; without any, all.
+pub(super) fn of_ledger(states: &[String]) -> Vec<&'static str> {
+    let shows = |state: &str| {
+        match state {
+            "due" => vec!["due", "held", "unknown"],
+            "leased" => vec!["leased", "due", "held", "unknown"],
+            other => vec![other],
+        }
+        .iter()
+        .any(|shown| states.is_empty() || states.iter().any(|asked| asked == shown))
+    };
+    ["due", "leased", "delivered", "skipped", "dead"].into_iter().filter(|state| shows(state)).collect()
+}
+
 /// Says why a delivered record stands on the person of an earlier address, where that is so.
 pub(super) fn explain_former(row: &mut DeliveryRow) {
     let Some(problem) = row.problem.as_mut().filter(|_| row.state == "delivered") else { return };
