@@ -55,6 +55,7 @@ codes! {
     RAW_TOO_LARGE = "TL0305", "a file is larger than the limit once inflated";
     RAW_NO_ID = "TL0306", "a session has no usable session_id";
     RAW_NOT_TEXT = "TL0307", "a file is neither gzip nor UTF-8 text";
+    RAW_KILLS = "TL0308", "a file ended the process that read it, three times";
     NO_EMAIL = "TL0401", "the call has no e-mail address to match by";
     NO_MATCH = "TL0402", "nobody in the CRM has the caller's e-mail address";
     AMBIGUOUS = "TL0403", "several people in the CRM match and the rule is to skip";
@@ -66,6 +67,7 @@ codes! {
     API_VERSION = "TL0506", "the org does not offer this API version";
     OBJECT_ACCESS = "TL0507", "the integration user may not create or edit this object";
     ORG_CONFIGURATION = "TL0508", "the destination refuses the request until somebody changes its configuration or ours";
+    ANSWER_UNREADABLE = "TL0509", "the destination's answer has not the form that the settings tell";
     ROW_VALIDATION = "TL0601", "a validation rule of the org refuses the record";
     ROW_REQUIRED = "TL0602", "a required field of the record is empty";
     ROW_PICKLIST = "TL0603", "a value is not in a restricted picklist";
@@ -75,6 +77,7 @@ codes! {
     ROW_DUPLICATE = "TL0607", "the org takes the record for a duplicate of another";
     ROW_REFUSED = "TL0608", "the destination refuses the record";
     MAPPING_FAILED = "TL0609", "the mapping cannot make a record of the call";
+    CALL_KILLS = "TL0610", "a call ended the process that delivered it, three times";
     REMOTE_UNREACHABLE = "TL0701", "the remote system cannot be reached";
     OUTCOME_UNKNOWN = "TL0702", "a request was sent and no usable answer came back";
     ROW_LOCKED = "TL0703", "another transaction holds a lock on the record's parent";
@@ -82,6 +85,8 @@ codes! {
     STORE_UNUSABLE = "TL0801", "the store cannot be opened or written";
     STORE_NEWER = "TL0802", "the store was written by a newer Trunkline";
     STORE_SQLITE = "TL0803", "this SQLite library can lose committed data";
+    CALL_DAMAGED = "TL0804", "the ledger's copy of a call is damaged";
+    DELIVERY_DAMAGED = "TL0805", "what the ledger knows of a delivered record is damaged";
 }
 
 /// Finds a code's row; `text` in any case, with or without `TL` and the zero behind it.

@@ -10,7 +10,7 @@ mod armed;
 mod places;
 #[cfg(feature = "proof")]
 pub use armed::{
-    Entered, Hooks, VARIABLE, arm, clock_offset_ms, enter, is_off, lease, reached, runs_in_place, vfs, yields,
+    Entered, Hooks, VARIABLE, arm, clock_offset_ms, enter, is_off, lease, reached, runs_in_place, touched, vfs, yields,
 };
 #[cfg(feature = "proof")]
 pub use places::{PLACES, Place};
@@ -69,6 +69,10 @@ mod idle {
     #[inline(always)]
     pub const fn reached(_place: &'static str, _step: Step) {}
 
+    /// Something is touched at a place: `contains` tells whether it holds a text.
+    #[inline(always)]
+    pub fn touched(_place: &'static str, _contains: impl Fn(&str) -> bool) {}
+
     /// Whether a protection is switched off.
     #[inline(always)]
     pub const fn is_off(_protection: Protection) -> bool {
@@ -106,4 +110,4 @@ mod idle {
     }
 }
 #[cfg(not(feature = "proof"))]
-pub use idle::{clock_offset_ms, is_off, lease, reached, runs_in_place, vfs, yields};
+pub use idle::{clock_offset_ms, is_off, lease, reached, runs_in_place, touched, vfs, yields};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use clap::Args;
 use futures_util::StreamExt;
 
+use super::output::visible;
 use super::{Context, Exit, Failure, Output};
-use crate::config::{self, Settings};
+use crate::config::{self, CALL_DATA_API, Settings};
 use crate::destinations::{Destination, Doubles, Outcome, Readiness};
 use crate::problem::Problem;
 
@@ -48,12 +49,17 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         report.add("secrets", Step::Warn(what, help.to_owned()), output, context);
     }
     report.add("store", store(context, &settings), output, context);
-    let (step, source_ok) = source(context, &settings).await;
-    report.add("source", step, output, context);
-    if source_ok {
-        report.add("yesterday", yesterday(context, &settings).await, output, context);
+    if settings.only_uploads() && settings.source().is_err() {
+        let what = "none is set, and `trunkline upload` needs none; sync and serve do";
+        report.add("source", Step::Fine(what.to_owned()), output, context);
+    } else {
+        let (step, source_ok) = source(context, &settings).await;
+        report.add("source", step, output, context);
+        if source_ok {
+            report.add("yesterday", yesterday(context, &settings).await, output, context);
+        }
     }
-    if settings.uses_salesforce() {
+    if settings.uses_salesforce() && !settings.only_uploads() {
         match context.salesforce(&settings) {
             Err(failure) => report.add("salesforce", Step::Bad(failure.problem), output, context),
             Ok(destination) => {
@@ -63,15 +69,27 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
             }
         }
     }
-    for name in settings.rest_names() {
+    let mut names = settings.rest_names();
+    if settings.has_call_data_api() && !names.iter().any(|name| name == CALL_DATA_API) {
+        names.push(CALL_DATA_API.to_owned());
+    }
+    for name in names {
         match context.rest(&settings, &name) {
             Err(failure) => report.add(&name, Step::Bad(failure.problem), output, context),
-            Ok(route) => report.add(&name, rest(&route.destination).await, output, context),
+            Ok(route) => {
+                report.add(&name, rest(&route.destination).await, output, context);
+                if name == CALL_DATA_API {
+                    odd_ids(&settings).into_iter().for_each(|step| report.add(&name, step, output, context));
+                }
+            }
         }
     }
     report.end(output, context)?;
     Ok(if report.bad == 0 {
-        output.say("ready: trunkline sync --dry-run shows what a run would write");
+        output.say(match settings.only_uploads() {
+            true => "ready: trunkline upload --dry-run shows what would be sent",
+            false => "ready: trunkline sync --dry-run shows what a run would write",
+        });
         Exit::Done
     } else {
         output.say(format!("{} to fix, from the top", report.bad));
@@ -165,13 +183,38 @@ async fn yesterday(context: &Context, settings: &Settings) -> Step {
 }
 
 async fn rest(destination: &Arc<dyn Destination>) -> Step {
-    match destination.prepare().await {
-        Ok(Readiness { key_advice: Some(advice), .. }) => Step::Warn(advice.what, advice.help),
-        Ok(Readiness { doubles: Doubles::Refused, .. }) => Step::Fine("set; the API itself refuses doubles".to_owned()),
-        Ok(_) => Step::Fine("set; a request without an answer is looked up before it is sent again".to_owned()),
+    let readiness = destination.prepare().await;
+    let asked = match destination.usage().requests {
+        0 => "nothing was sent to it",
+        _ => "it answered",
+    };
+    let untried = format!("{asked}, and its requests for calls and people were not tried");
+    match readiness {
+        Ok(Readiness { key_advice: Some(advice), .. }) => {
+            Step::Warn(format!("{}; {untried}", advice.what), advice.help)
+        }
+        Ok(Readiness { doubles: Doubles::Refused, .. }) => {
+            Step::Fine(format!("set; the API itself is said to refuse doubles; {untried}"))
+        }
+        Ok(_) => {
+            Step::Fine(format!("set; a request without an answer is looked up before it is sent again; {untried}"))
+        }
         Err(Outcome::Hold { problem } | Outcome::Retry { problem, .. }) => Step::Bad(problem),
         Err(other) => Step::Bad(crate::engine::unexpected(&other)),
     }
+}
+
+/// Ids of the call-data API that have not the form of all that are known: the server may take them all the same.
+fn odd_ids(settings: &Settings) -> Vec<Step> {
+    let Ok(rest) = settings.rest(CALL_DATA_API) else { return Vec::new() };
+    let is_odd = |id: &str| id.len() != 24 || !id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let odd =
+        |name: &str| rest.section.values.get(name).filter(|id| is_odd(id)).map(|id| (name.to_owned(), id.clone()));
+    let warn = |(name, id): (String, String)| {
+        let what = format!("{name} is `{}`; the API's own ids are 24 hexadecimal digits", visible(&id));
+        Step::Warn(what, format!("compare CRM_{} with what the API's owner gave you", name.to_uppercase()))
+    };
+    ["campaign_id", "voice_agent_id", "client_id"].into_iter().filter_map(odd).map(warn).collect()
 }
 
 async fn salesforce(destination: &Arc<dyn Destination>) -> Vec<(&'static str, Step)> {

@@ -207,11 +207,12 @@ pub async fn quarantine(
                 row.url.clone(),
                 row.bytes.to_string(),
                 shown(row.seen_at_ms, &settings.time_zone),
+                row.deaths.to_string(),
                 cause(row.problem.as_ref()),
             ]
         })
         .collect();
-    output.table(&["file", "bytes", "seen", "why"], cells)?;
+    output.table(&["file", "bytes", "seen", "deaths", "why"], cells)?;
     arguments.limit.tell(rows.len(), output);
     if !rows.is_empty() {
         output.say("once a file is mended: trunkline retry --quarantine");

@@ -23,6 +23,7 @@ mod time;
 mod unmatched;
 mod upload;
 mod upload_answer;
+mod verify;
 mod why;
 mod why_text;
 
@@ -112,6 +113,8 @@ enum Command {
     Quarantine(list::QuarantineArguments),
     /// Figures per day: calls, delivered, skipped by reason, match rate, errors.
     Report(report::Arguments),
+    /// Prove that the ledger is whole; says what to do where it is not.
+    Verify(verify::Arguments),
     /// Run a simulated remote system to point any client at.
     #[command(subcommand)]
     Sim(sim::Command),
@@ -136,6 +139,7 @@ pub async fn run(cli: Cli, environment: Environment, output: &mut Output) -> Exi
         Command::Replay(arguments) => replay::run(&context, arguments, output).await,
         Command::Quarantine(arguments) => list::quarantine(&context, arguments, output).await,
         Command::Report(arguments) => report::run(&context, arguments, output).await,
+        Command::Verify(arguments) => verify::run(&context, arguments, output).await,
         Command::Sim(command) => sim::run(&context, command, output).await,
         Command::Explain(arguments) => explain::run(&arguments, output),
     };
@@ -179,8 +183,15 @@ impl From<StoreError> for Failure {
                 "run it as the user that owns the ledger; check that its folder is writable, on a local disk with space \
                  left, and not used by another program",
             ),
-            StoreError::Damaged { .. } => {
-                (problem::STORE_UNUSABLE, "stop using this file, keep a copy, and restore the last good backup")
+            StoreError::Damaged { .. } => (
+                problem::STORE_UNUSABLE,
+                "stop what runs, keep a copy of the file, and see what `trunkline verify` finds; then restore the last good backup",
+            ),
+            StoreError::DamagedCall { key, .. } => {
+                let help = format!(
+                    "`trunkline retry {key}` reads its file again; check the disk, and the rest with `trunkline verify`"
+                );
+                return Failure::impossible(Problem::new(problem::CALL_DAMAGED, error.to_string(), help));
             }
             StoreError::Newer { .. } => (problem::STORE_NEWER, "use the newer Trunkline, or another --store"),
             StoreError::UnsafeSqlite(_) => (problem::STORE_SQLITE, "build with the bundled SQLite"),

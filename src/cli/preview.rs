@@ -149,7 +149,7 @@ fn print_row(row: &Row, output: &mut Output) -> std::io::Result<()> {
 impl Preview for Shown {
     fn record(&self, call: &RedactedCall, decision: &Match, sketch: Sketch) {
         let person = match &decision.verdict {
-            Verdict::Found(person) => Some(person.clone()),
+            Verdict::Found(person) if !person.id.is_empty() => Some(person.clone()),
             _ => None,
         };
         let count = |totals: &mut Totals| match sketch.operation {

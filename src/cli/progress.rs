@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::{Event, Progress, counted, thousands};
+use crate::store::Step;
 
 /// How many files or deliveries pass between two lines.
 const LINE_EVERY: u64 = 5_000;
@@ -121,6 +122,52 @@ impl Lines {
             }
             Event::Warning(text) => Some(format!("warning: {text}")),
             Event::Note(text) => Some(text),
+        }
+    }
+}
+
+/// Steps of a check: a bar on a terminal, a line now and then otherwise.
+pub struct Steps {
+    bar: Option<ProgressBar>,
+    told: u64,
+}
+
+impl Steps {
+    pub fn new(terminal: bool) -> Steps {
+        let bar = terminal.then(|| {
+            let bar = ProgressBar::new(0);
+            if let Ok(style) = ProgressStyle::with_template("{prefix:<20} {bar:30} {pos}/{len}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Steps { bar, told: 0 }
+    }
+
+    pub fn told(&mut self, step: Step) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_prefix(step.what);
+                bar.set_length(step.of);
+                bar.set_position(step.done);
+            }
+            None => {
+                if step.done < self.told {
+                    self.told = 0;
+                }
+                if step.done >= self.told + LINE_EVERY {
+                    self.told = step.done;
+                    line(&format!("{} of {} {} checked", thousands(step.done), thousands(step.of), step.what));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

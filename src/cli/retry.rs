@@ -8,11 +8,11 @@ use super::context::reading;
 use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
 use crate::config::Settings;
-use crate::engine::{Evidence, IntakeSummary, Route, RunSummary, counted, deliver, reread};
+use crate::engine::{Engine, Evidence, IntakeSummary, Reading, Route, RunSummary, counted, deliver, mend, reread};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{DeliveryFilter, DeliveryStore, ReadStore, Rearm};
+use crate::store::{DeliveryFilter, DeliveryStore, IntakeStore, ReadStore, Rearm};
 
 /// The name of the Salesforce destination.
 const SALESFORCE: &str = "salesforce";
@@ -89,9 +89,13 @@ impl Work {
                 intake.add(reread(&engine, reading.as_ref().map_err(Problem::clone)?, part).await?);
             }
         } else {
+            let keys = self.keys(settings, store.as_ref(), output).await?;
+            let named = keys.as_deref().unwrap_or_default();
+            intake.add(mended(&engine, &reading, store.as_ref(), named, output).await?);
+            let which = Rearm { keys, ..self.which };
             let mut count = 0;
             for route in &routes {
-                count += self.rearm(context, settings, store.as_ref(), route.destination.name(), output).await?;
+                count += rearm(context, &which, store.as_ref(), route.destination.name(), output).await?;
             }
             output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
         }
@@ -136,36 +140,30 @@ impl Work {
         Ok((routes, read_for))
     }
 
-    async fn rearm(
+    /// The calls that were named; `None` if none was.
+    async fn keys(
         &self,
-        context: &Context,
         settings: &Settings,
         store: &SqliteStore,
-        destination: &str,
         output: &mut Output,
-    ) -> Result<usize, Failure> {
-        let mut which = self.which.clone();
-        if !self.sessions.is_empty() {
-            let mut keys: Vec<CallKey> = Vec::new();
-            for session in &self.sessions {
-                let found = store.find_calls(session).await?;
-                if found.is_empty() {
-                    let session = visible(session);
-                    output.say(format!("no call {session} in the ledger: trunkline why {session}"));
-                }
-                keys.extend(found);
-            }
-            if keys.is_empty() {
-                let what = format!("none of the sessions is in the ledger {}", settings.store_path.display());
-                return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline calls` lists what is").into());
-            }
-            which.keys = Some(keys);
+    ) -> Result<Option<Vec<CallKey>>, Failure> {
+        if self.sessions.is_empty() {
+            return Ok(None);
         }
-        let count = store.rearm(destination, &which, context.clock.now_ms()).await?;
-        for key in which.keys.iter().flatten().filter(|_| !which.states.contains(&"delivered")) {
-            tell_delivered(store, key, destination, output).await?;
+        let mut keys: Vec<CallKey> = Vec::new();
+        for session in &self.sessions {
+            let found = store.find_calls(session).await?;
+            if found.is_empty() {
+                let session = visible(session);
+                output.say(format!("no call {session} in the ledger: trunkline why {session}"));
+            }
+            keys.extend(found);
         }
-        Ok(count)
+        if keys.is_empty() {
+            let what = format!("none of the sessions is in the ledger {}", settings.store_path.display());
+            return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline calls` lists what is").into());
+        }
+        Ok(Some(keys))
     }
 }
 
@@ -185,6 +183,40 @@ fn which(context: &Context, arguments: &Arguments, settings: &Settings) -> Resul
         which.states.push("delivered");
     }
     Ok(which)
+}
+
+/// Reads the files of damaged calls again: of those that were found damaged before, and of those of `keys` that are.
+async fn mended(
+    engine: &Engine,
+    reading: &Result<Reading, Problem>,
+    store: &SqliteStore,
+    keys: &[CallKey],
+    output: &mut Output,
+) -> Result<IntakeSummary, Failure> {
+    let damaged = store.examine(keys).await?;
+    if damaged > 0 {
+        let calls = counted(damaged as u64, "call is", "calls are");
+        output.say(format!("the ledger's copy of {calls} damaged; reading the files again"));
+    }
+    match reading {
+        Ok(reading) => Ok(mend(engine, reading).await?),
+        Err(problem) if damaged > 0 => Err(problem.clone().into()),
+        Err(_) => Ok(IntakeSummary::default()),
+    }
+}
+
+async fn rearm(
+    context: &Context,
+    which: &Rearm,
+    store: &SqliteStore,
+    destination: &str,
+    output: &mut Output,
+) -> Result<usize, Failure> {
+    let count = store.rearm(destination, which, context.clock.now_ms()).await?;
+    for key in which.keys.iter().flatten().filter(|_| !which.states.contains(&"delivered")) {
+        tell_delivered(store, key, destination, output).await?;
+    }
+    Ok(count)
 }
 
 /// Says why a call that was named is not due again.

@@ -112,6 +112,11 @@ pub fn tell(context: &Context, summary: &RunSummary, nothing: &str, output: &mut
         let letters = counted(*count, "dead letter", "dead letters");
         output.say(format!("{letters} {code}: {sentence}\n  see: trunkline deliveries --state dead"));
     }
+    if summary.delivery.dead_before > 0 {
+        let letters = counted(summary.delivery.dead_before, "dead letter", "dead letters");
+        output.say(format!("{letters} of these days from earlier runs: mend the cause, then `trunkline retry`"));
+        output.say("  see: trunkline deliveries --state dead");
+    }
     let ended_by = summary.delivery.hold.as_ref().or(summary.delivery.gave_up.as_ref());
     for problem in summary.intake.stopped.iter().chain(ended_by) {
         output.problem(problem);

@@ -84,6 +84,12 @@ pub fn tell(
         let calls = counted(delivery.not_updated, "call has", "calls have");
         output.say(format!("{calls} changed since the record was made; {destination} cannot change one: not updated"));
     }
+    if delivery.not_compared > 0 {
+        let calls = counted(delivery.not_compared, "call stands", "calls stand");
+        output.say(format!(
+            "{calls} at {destination} already, which cannot change one; whether with this content is not known"
+        ));
+    }
     for problem in summary.intake.stopped.iter().chain(&delivery.hold).chain(&delivery.gave_up) {
         output.problem(problem);
     }
@@ -115,15 +121,21 @@ pub fn tell(
 }
 
 fn tell_missed(totals: &Totals, missed: &[Missed], output: &mut Output) {
-    for one in missed.iter().take(LISTED_MAX) {
+    // Of what only waits there is no more to say than how much it is.
+    for one in missed.iter().filter(|one| one.code.is_some()).take(LISTED_MAX) {
         let session = one.session_id.as_ref().map_or_else(String::new, |id| format!(", session {}", visible(id)));
         let code = one.code.as_ref().map_or_else(String::new, |code| format!("{code} "));
         output.say(format!("{}: {}{session}", one.state, visible(&one.file)));
         output.say(format!("  {code}{}", visible(&one.what)));
         output.say(format!("  help: {}", visible(&one.help)));
     }
-    if totals.failed > LISTED_MAX as u64 {
-        let rest = totals.failed - LISTED_MAX as u64;
+    let waiting = missed.iter().filter(|one| one.code.is_none()).count() as u64;
+    if waiting > 0 {
+        let files = counted(waiting, "file is", "files are");
+        output.say(format!("{files} not delivered yet: trunkline deliveries --state due"));
+    }
+    if totals.failed - waiting > LISTED_MAX as u64 {
+        let rest = totals.failed - waiting - LISTED_MAX as u64;
         output.say(format!(
             "... and {rest} more: trunkline deliveries --state dead, trunkline quarantine; --json names up to {}",
             FAILURES_NAMED_MAX

@@ -12,7 +12,7 @@ use crate::destinations::{Match, Verdict};
 use crate::engine::counted;
 use crate::model::Call;
 use crate::problem;
-use crate::store::{AttemptRow, RawRow};
+use crate::store::{AttemptRow, DEATHS_MAX, RawRow};
 
 pub fn account(account: &Account, zone: &TimeZone, output: &mut Output) -> io::Result<()> {
     output.line(format!("session {}", visible(&account.session_id)))?;
@@ -102,6 +102,7 @@ fn delivery(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone, output: 
             attempt.outcome,
         ))?;
     }
+    deaths(row.deaths, "this call", output)?;
     output.line(format!("  so       {}", conclusion(delivery, revision, zone)))?;
     if let Some(problem) = &row.problem {
         output.line(format!("  why      {} {}", problem.code, problem.what))?;
@@ -110,6 +111,14 @@ fn delivery(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone, output: 
         }
     }
     Ok(())
+}
+
+fn deaths(count: u32, what: &str, output: &mut Output) -> io::Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let processes = counted(count.into(), "process died", "processes died");
+    output.line(format!("  deaths   {processes} with {what} alone in hand; {DEATHS_MAX} are the most"))
 }
 
 /// A whole transcript is for `--json`.
@@ -147,6 +156,18 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
     match row.state.as_str() {
         "delivered" => {
             let when = row.delivered_at_ms.map_or(String::new(), |at| format!(" at {}", shown(at, zone)));
+            if row.delivered_revision == 0 {
+                return format!(
+                    "record {record} was there already{when}; what it holds is not known, and it stays as it is: the \
+                     destination has no update"
+                );
+            }
+            if row.delivered_revision < row.desired_revision {
+                return format!(
+                    "record {record} holds revision {}{when}; newer content cannot be sent: the destination has no update",
+                    row.delivered_revision
+                );
+            }
             format!(
                 "record {record} holds revision {} of {revision}{when}: {}",
                 row.delivered_revision,
@@ -160,6 +181,10 @@ fn conclusion(delivery: &DeliveryAccount, revision: u32, zone: &TimeZone) -> Str
                 code if code == problem::MAPPING_FAILED.0 => "no record could be made of it",
                 code if code == problem::OUTCOME_UNKNOWN.0 => {
                     return "a person must look: nobody can tell whether it arrived; if it is not there, `trunkline retry`"
+                        .to_owned();
+                }
+                code if code == problem::CALL_KILLS.0 => {
+                    return "a person must look: the process died of it each time; `trunkline retry` tries once more"
                         .to_owned();
                 }
                 code if code.starts_with("TL07") => "every try failed",
@@ -190,7 +215,7 @@ fn history(delivery: &DeliveryAccount) -> &'static str {
         (true, _) => "an earlier Task was taken over and later updated",
         (false, 0) => "the record was there already with this content",
         (false, 1) if answers.count() == 0 => {
-            "written once; the answer was lost, and the record was found afterwards with this content"
+            "written once; the answer was lost, and the record was found afterwards; its content was not compared"
         }
         (false, 1) => "written once",
         (false, _) if same_again => "written, then written again on request",
@@ -207,6 +232,7 @@ pub fn quarantined(raw: &RawRow, zone: &TimeZone, output: &mut Output) -> io::Re
         shown(raw.modified_at_ms, zone),
         shown(raw.seen_at_ms, zone)
     ))?;
+    deaths(raw.deaths, "this file", output)?;
     if let Some(problem) = &raw.problem {
         output.line(format!("  why      {} {}", problem.code, problem.what))?;
         output.line(format!("  help     {}", problem.help))?;

@@ -3,7 +3,10 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use toml::de::{DeTable, DeValue};
+
 use super::{ConfigFile, Environment};
+use crate::destinations::rest::config::{Misread, section};
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_UNKNOWN_KEY, CONFIG_UNREADABLE, Problem, nearest};
 
 /// The file that is used if it is there and no other is named.
@@ -32,7 +35,7 @@ pub fn load(path: Option<&Path>) -> Result<ConfigFile, Problem> {
 
 /// Parses the text of a file; `name` is what errors call it.
 pub fn parse(text: &str, name: &str) -> Result<ConfigFile, Problem> {
-    toml::from_str(text).map_err(|error| {
+    let file: ConfigFile = toml::from_str(text).map_err(|error| {
         let message = error.message();
         let place = place(text, error.span());
         match unknown_key(message) {
@@ -50,7 +53,32 @@ pub fn parse(text: &str, name: &str) -> Result<ConfigFile, Problem> {
                 "mend the value; config/trunkline.default.toml shows every setting with its default",
             ),
         }
-    })
+    })?;
+    for (rest, table) in &file.rest {
+        if let Err(Misread { problem, keys, is_incomplete: false }) = section(rest, table.clone()) {
+            let keys = ["rest", rest].into_iter().chain(keys.iter().map(String::as_str));
+            let place = place(text, span_of(text, keys));
+            return Err(Problem { what: format!("{name}{place}: {}", problem.what), ..problem });
+        }
+    }
+    Ok(file)
+}
+
+/// Where the last of `keys` stands that is in the file at all, each below the one before.
+fn span_of<'a>(text: &str, keys: impl Iterator<Item = &'a str>) -> Option<Range<usize>> {
+    let root = DeTable::parse(text).ok()?;
+    let (mut table, mut span) = (Some(root.get_ref()), None);
+    for key in keys {
+        let Some((found, value)) = table.and_then(|table| table.iter().find(|(name, _)| name.get_ref() == key)) else {
+            break;
+        };
+        span = Some(found.span());
+        table = match value.get_ref() {
+            DeValue::Table(inner) => Some(inner),
+            _ => None,
+        };
+    }
+    span
 }
 
 /// ":3:7" for a span that starts in line 3, column 7.
@@ -84,6 +112,39 @@ mod tests {
             "did you mean `login_url`?",
         );
         check("[sources]\n", "trunkline.toml:1:2: there is no setting `sources` here", "did you mean `source`?");
+        let rest =
+            "[rest.crm]\nbase_url = \"https://crm.example\"\n[rest.crm.create]\nmethod = \"POST\"\npath = \"/calls\"\n";
+        check(
+            &format!("{rest}body = \"{{}}\"\neror = [\"/error\"]\n"),
+            "trunkline.toml:7:1: [rest.crm]: there is no setting `create.eror`",
+            "did you mean `error`?",
+        );
+        check(
+            "[rest.crm]\npreset = \"hubspot\"\nunmached = \"skip\"\n",
+            "trunkline.toml:3:1: [rest.crm]: there is no setting `unmached`",
+            "did you mean `unmatched`?",
+        );
+        check(
+            "[rest.crm]\npreset = \"hubspot\"\nauth.tokn = \"x\"\n",
+            "trunkline.toml:3:6: [rest.crm]: there is no setting `auth.tokn`",
+            "did you mean `token`?",
+        );
+        check(
+            "[rest.crm]\npreset = \"hubspto\"\n",
+            "trunkline.toml:2:1: [rest.crm]: there is no ready configuration `hubspto`",
+            "did you mean `hubspot`? There are: call_data_api, hubspot, pipedrive, zoho, dynamics",
+        );
+        let help = "mend the table; docs/rest.md tells each key";
+        check(
+            "[rest.crm]\npreset = \"hubspot\"\ntimeout_s = \"long\"\n",
+            "trunkline.toml:3:1: [rest.crm]: timeout_s: invalid type: string \"long\", expected u32",
+            help,
+        );
+        check(
+            "[rest.crm]\npreset = \"hubspot\"\ncreate.id = \"/id\"\n",
+            "trunkline.toml:3:8: [rest.crm]: create.id: invalid type: string \"/id\", expected a sequence",
+            help,
+        );
         let wrong = parse("[source]\nfetches = \"many\"\n", "t.toml").err().map(|p| p.what);
         assert_eq!(wrong.as_deref(), Some("t.toml:2:11: invalid type: string \"many\", expected u16"));
     }

@@ -43,8 +43,22 @@ impl RestInput {
 impl Settings {
     /// Whether Salesforce takes part: where anything is said of it, or where there is nothing else.
     pub fn uses_salesforce(&self) -> bool {
+        self.names_salesforce() || self.rest_names().is_empty()
+    }
+
+    /// Whether the call-data API is set up, be it for uploads alone.
+    pub fn has_call_data_api(&self) -> bool {
+        variable(&self.environment, "CRM_BASE_URL").is_some() || self.rest.call_data.base_url.is_some()
+    }
+
+    /// Whether nothing but uploads to the call-data API is set up: they need neither a source nor Salesforce.
+    pub fn only_uploads(&self) -> bool {
+        self.has_call_data_api() && self.rest_names().is_empty() && !self.names_salesforce()
+    }
+
+    fn names_salesforce(&self) -> bool {
         let said = self.environment.iter().any(|(name, value)| name.starts_with("SF_") && !value.trim().is_empty());
-        said || self.salesforce.is_set() || self.rest_names().is_empty()
+        said || self.salesforce.is_set()
     }
 
     /// The REST destinations that calls of every source go to, by name.

@@ -3,18 +3,19 @@
 //! Invariant: the loop ends: when nothing is due, when the destination is held, when a stop is asked for, or when no
 //! progress was made for as long as the patience lasts. Whatever is left stays due.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::civil::Date;
 
 use super::outcome::later;
-use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff};
+use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff, counted};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::proof::{self, Step};
 use crate::redact::RedactedCall;
-use crate::store::{Order, Parts, Scope, StoreError, StoredProblem, Window};
+use crate::store::{Claimed, Order, Parts, Scope, StoreError, StoredProblem, Window};
 
 /// How much is in flight and how long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +90,7 @@ pub async fn dispatch(
     engine.progress.event(Event::Delivering(due));
     if due > 0 && dispatcher.prepare().await? {
         dispatcher.run().await?;
+        dispatcher.tell_twins();
     }
     dispatcher.summary.cool_until_ms = Some(dispatcher.cool_until_ms).filter(|at_ms| *at_ms > engine.clock.now_ms());
     if preview.is_none() {
@@ -97,9 +99,11 @@ pub async fn dispatch(
         dispatcher.summary.waiting = dispatcher.count_due().await?;
     }
     // The store itself settles what it cannot read back, so that no outcome tells of it.
-    let damaged = dispatcher.count_damaged().await?.saturating_sub(damaged);
-    if damaged > 0 {
-        *dispatcher.summary.dead.entry(problem::STORE_UNUSABLE.0.to_owned()).or_default() += damaged;
+    for (code, count) in dispatcher.count_damaged().await? {
+        let met = count.saturating_sub(damaged.get(&code).copied().unwrap_or_default());
+        if met > 0 {
+            *dispatcher.summary.dead.entry(code).or_default() += met;
+        }
     }
     Ok(dispatcher.summary)
 }
@@ -130,6 +134,10 @@ pub(super) struct Dispatcher<'a> {
     trouble: Option<Problem>,
     cool_until_ms: i64,
     progress_at_ms: i64,
+    /// Whether the destination is known to have taken a record, in this run or before.
+    pub(super) has_delivered: AtomicBool,
+    /// Calls that were sent although another source delivered one of the same session.
+    pub(super) twins: u64,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -150,6 +158,8 @@ impl<'a> Dispatcher<'a> {
             trouble: None,
             cool_until_ms: 0,
             progress_at_ms: engine.clock.now_ms(),
+            has_delivered: AtomicBool::new(false),
+            twins: 0,
         }
     }
 
@@ -158,10 +168,14 @@ impl<'a> Dispatcher<'a> {
         self.engine.store.count(self.destination.name(), "due", None, self.scope).await
     }
 
-    /// Dead letters because their call does not read back from the ledger.
-    async fn count_damaged(&self) -> Result<u64, StoreError> {
-        let damaged = Some(problem::STORE_UNUSABLE.0);
-        self.engine.store.count(self.destination.name(), "dead", damaged, self.scope).await
+    /// Dead letters because what the ledger holds of them does not read back, by code.
+    async fn count_damaged(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut damaged = BTreeMap::new();
+        for code in [problem::CALL_DAMAGED.0, problem::DELIVERY_DAMAGED.0] {
+            let count = self.engine.store.count(self.destination.name(), "dead", Some(code), self.scope).await?;
+            damaged.insert(code.to_owned(), count);
+        }
+        Ok(damaged)
     }
 
     /// Gets the destination ready; false if it cannot be used now.
@@ -200,20 +214,25 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
+    fn tell_twins(&self) {
+        if self.twins > 0 {
+            let calls = counted(self.twins, "call was sent that has", "calls were sent that have");
+            self.engine.progress.event(Event::Warning(format!(
+                "{calls} the session id of a call from another source at {}: by their keys they are different calls, so it \
+                 has both. Read a session from one source alone",
+                self.destination.name()
+            )));
+        }
+    }
+
     async fn run(&mut self) -> Result<(), StoreError> {
         let parts = if self.destination.reads_whole_calls() { Parts::Whole } else { Parts::Head };
         while !self.engine.stop.is_asked() && self.summary.hold.is_none() {
             if !self.wait_or_give_up(self.cool_until_ms).await {
                 break;
             }
-            let now_ms = self.engine.clock.now_ms();
-            let lease_until_ms = later(now_ms, self.limits.lease);
-            let name = self.destination.name();
-            let window = Window { count: self.limits.window, parts, order: self.limits.order };
-            let claimed = self.engine.store.claim(name, self.scope, window, now_ms, lease_until_ms).await?;
-            if !claimed.is_empty() {
-                let before_ms = self.progress_at_ms;
-                self.window(claimed).await?;
+            let before_ms = self.progress_at_ms;
+            if self.window_of_due(parts).await? || self.window_of_suspects(parts).await? {
                 let stuck = self.progress_at_ms == before_ms
                     && self.engine.clock.now_ms() > later(before_ms, self.limits.patience);
                 if stuck {
@@ -221,10 +240,10 @@ impl<'a> Dispatcher<'a> {
                 }
                 continue;
             }
-            if self.engine.store.reclaim(now_ms).await? > 0 {
+            if self.engine.store.reclaim(self.engine.clock.now_ms()).await? > 0 {
                 continue;
             }
-            match self.engine.store.next_due(name, self.scope).await? {
+            match self.engine.store.next_due(self.destination.name(), self.scope).await? {
                 Some(at_ms) if self.preview.is_none() => {
                     if !self.wait_or_give_up(at_ms).await {
                         break;
@@ -234,6 +253,39 @@ impl<'a> Dispatcher<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes what is due through a window; false if nothing was.
+    async fn window_of_due(&mut self, parts: Parts) -> Result<bool, StoreError> {
+        let engine = self.engine;
+        let _hands = engine.hands.beside_others().await;
+        let now_ms = engine.clock.now_ms();
+        let (name, lease_until_ms) = (self.destination.name(), later(now_ms, self.limits.lease));
+        let window = Window { count: self.limits.window, parts, order: self.limits.order };
+        let claimed = engine.store.claim(name, self.scope, window, now_ms, lease_until_ms).await?;
+        self.window_if_any(claimed).await
+    }
+
+    /// The same for calls that a process died with: a few, and nothing else meanwhile. Behind all others, so that these
+    /// are delivered however often it takes to find the guilty one.
+    async fn window_of_suspects(&mut self, parts: Parts) -> Result<bool, StoreError> {
+        let (engine, name) = (self.engine, self.destination.name());
+        if !engine.store.has_suspects(name, engine.clock.now_ms()).await? {
+            return Ok(false);
+        }
+        let _hands = engine.hands.alone().await;
+        let now_ms = engine.clock.now_ms();
+        let lease_until_ms = later(now_ms, self.limits.lease);
+        let claimed = engine.store.claim_suspects(name, self.scope, parts, now_ms, lease_until_ms).await?;
+        self.window_if_any(claimed).await
+    }
+
+    async fn window_if_any(&mut self, claimed: Vec<Claimed>) -> Result<bool, StoreError> {
+        let is_any = !claimed.is_empty();
+        if is_any {
+            self.window(claimed).await?;
+        }
+        Ok(is_any)
     }
 
     /// Like `wait_for`; where the remote's trouble outlasts the patience, that is noted as why the run ends.

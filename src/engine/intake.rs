@@ -10,14 +10,16 @@ use futures_util::{Stream, StreamExt, stream};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::summary::QUARANTINE_NAMED_MAX;
+use super::summary::{QUARANTINE_NAMED_MAX, SuspectFile};
 use super::workers::{Lost, Workers};
 use super::{Engine, Event, IntakeSummary};
 use crate::problem::{self, Problem};
 use crate::proof::{self, Step};
 use crate::redact::redact;
 use crate::sources::{FetchError, ObjectSource, RawRef};
-use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, RawFilter, Seen, StoreError};
+use crate::store::{
+    DEATHS_MAX, IntakeCall, IntakeFate, IntakeItem, IntakeResult, RawFilter, Seen, StoreError, Suspicion,
+};
 
 /// Files asked of the ledger at once.
 const LISTED_CHUNK: usize = 500;
@@ -59,13 +61,15 @@ pub enum Quarantined {
 }
 
 /// Reads every file of `days` that the ledger does not know yet. A source that fails ends the reading; what was read by
-/// then is kept and the cause stands in the summary.
+/// then is kept and the cause stands in the summary. Files that a process died with are left for [`read_suspects`].
 pub async fn intake(
     engine: &Engine,
     reading: &Reading,
     days: &[Date],
     quarantined: Quarantined,
 ) -> Result<IntakeSummary, StoreError> {
+    // First: what a process died with is not read beside others.
+    engine.store.reclaim(engine.clock.now_ms()).await?;
     let mut reader = Reader { quarantined, ..Reader::new(engine, reading)? };
     for day in days {
         proof::reached("list", Step::Before);
@@ -88,9 +92,34 @@ pub async fn intake(
     Ok(reader.summary)
 }
 
+/// Reads the files that `summary` left because a process died with them in hand: the least suspect first, few at once,
+/// and nothing else meanwhile.
+pub async fn read_suspects(engine: &Engine, reading: &Reading, summary: &mut IntakeSummary) -> Result<(), StoreError> {
+    let mut suspects = std::mem::take(&mut summary.suspects);
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    let mut reader = Reader::new(engine, reading)?;
+    suspects.sort_by_key(|one| (one.suspicion.deaths, std::cmp::Reverse(one.suspicion.company), one.day));
+    while let Some(first) = suspects.first() {
+        if engine.stop.is_asked() || reader.summary.stopped.is_some() {
+            break;
+        }
+        let (day, suspicion) = (first.day, first.suspicion);
+        let is_alike = |one: &&SuspectFile| one.day == day && one.suspicion.company == suspicion.company;
+        let group = suspects.iter().take(suspicion.company.max(1) as usize).take_while(is_alike).count();
+        let group = suspects.drain(..group).map(|one| one.raw).collect();
+        let _hands = engine.hands.alone().await;
+        reader.read(day, group).await?;
+    }
+    summary.add(reader.summary);
+    Ok(())
+}
+
 /// Reads quarantined files again, those whose URL contains `part` (all if `None`). One that is no longer at the source is
 /// taken out of the quarantine.
 pub async fn reread(engine: &Engine, reading: &Reading, part: Option<String>) -> Result<IntakeSummary, StoreError> {
+    engine.store.reclaim(engine.clock.now_ms()).await?;
     let mut reader = Reader::new(engine, reading)?;
     if let Err(problem) = reading.source.probe().await {
         // Of a source that is not there, every file looks gone.
@@ -101,7 +130,10 @@ pub async fn reread(engine: &Engine, reading: &Reading, part: Option<String>) ->
     for row in engine.store.raws(&filter).await? {
         let day = row.day.as_deref().and_then(|day| day.parse().ok());
         match reading.source.look(&row.url).await {
-            Ok(Some(raw)) => reader.take(day, vec![raw]).await?,
+            Ok(Some(raw)) => {
+                engine.store.forget_deaths(&row.url).await?;
+                reader.take(day, vec![raw]).await?;
+            }
             Ok(None) => {
                 engine.store.dismiss(std::slice::from_ref(&row.url)).await?;
                 reader.summary.gone += 1;
@@ -116,10 +148,38 @@ pub async fn reread(engine: &Engine, reading: &Reading, part: Option<String>) ->
             }
         }
     }
-    Ok(reader.summary)
+    let mut summary = reader.summary;
+    read_suspects(engine, reading, &mut summary).await?;
+    Ok(summary)
 }
 
-/// Reads these files, each with the day of its folder, if the ledger does not know them in this version.
+/// Reads the files of damaged calls again, the newest first. One that cannot be read any more is told, and its call stays
+/// as it is.
+pub async fn mend(engine: &Engine, reading: &Reading) -> Result<IntakeSummary, StoreError> {
+    let files = engine.store.to_reread(reading.source.name()).await?;
+    if files.is_empty() {
+        return Ok(IntakeSummary::default());
+    }
+    let mut reader = Reader::new(engine, reading)?;
+    for file in files {
+        let lost = |why: &str| Event::Warning(format!("the file of a damaged call, {}, {why}", file.url));
+        match reading.source.look(&file.url).await {
+            Ok(Some(raw)) => reader.take(file.day, vec![raw]).await?,
+            Ok(None) => engine.progress.event(lost("is no longer at the source: see trunkline explain TL0804")),
+            Err(FetchError::File(problem)) => engine.progress.event(lost(&format!("cannot be read: {}", problem.what))),
+            Err(FetchError::Source(problem)) => {
+                reader.summary.stopped = Some(problem);
+                break;
+            }
+        }
+    }
+    let mut summary = reader.summary;
+    read_suspects(engine, reading, &mut summary).await?;
+    Ok(summary)
+}
+
+/// Reads these files, each with the day of its folder and one after the other, if the ledger does not know them in this
+/// version. For who holds a place in [`Engine`]'s hands already.
 pub(super) async fn reread_files(
     engine: &Engine,
     reading: &Reading,
@@ -127,7 +187,12 @@ pub(super) async fn reread_files(
 ) -> Result<IntakeSummary, StoreError> {
     let mut reader = Reader::new(engine, reading)?;
     for (day, raw) in files {
-        reader.take(day, vec![raw]).await?;
+        let fresh = reader.fresh(day, vec![raw]).await?;
+        reader.read(day, fresh).await?;
+        // They are alone in hand already, but for the calls that wait for them.
+        for SuspectFile { day, raw, .. } in std::mem::take(&mut reader.summary.suspects) {
+            reader.read(day, vec![raw]).await?;
+        }
     }
     Ok(reader.summary)
 }
@@ -189,8 +254,20 @@ impl<'a> Reader<'a> {
         Ok(Reader { engine, reading, quarantined, workers, summary })
     }
 
-    /// Fetches, converts and commits those of `raws` that are not known.
+    /// Fetches, converts and commits those of `raws` that are not known, but for those under suspicion.
     async fn take(&mut self, day: Option<Date>, raws: Vec<RawRef>) -> Result<(), StoreError> {
+        let fresh = self.fresh(day, raws).await?;
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let engine = self.engine;
+        let _hands = engine.hands.beside_others().await;
+        self.read(day, fresh).await
+    }
+
+    /// Those of `raws` that are to be read now. What a process died with is left for later, and is not read at all after
+    /// [`DEATHS_MAX`] deaths.
+    async fn fresh(&mut self, day: Option<Date>, raws: Vec<RawRef>) -> Result<Vec<RawRef>, StoreError> {
         let count = raws.len() as u64;
         self.summary.files += count;
         self.engine.progress.event(Event::Listed(count));
@@ -205,11 +282,39 @@ impl<'a> Reader<'a> {
         let skipped = count - fresh.len() as u64;
         self.summary.files_known += skipped;
         self.engine.progress.event(Event::Read(skipped));
+        let suspicions = self.engine.store.suspicions(self.reading.source.name(), &fresh).await?;
+        let (mut unread, mut now) = (Vec::new(), Vec::with_capacity(fresh.len()));
+        for (raw, suspicion) in fresh.into_iter().zip(suspicions) {
+            match suspicion {
+                Suspicion { company: 0, .. } => now.push(raw),
+                Suspicion { deaths: DEATHS_MAX.., .. } => unread.push(never_read(raw, day)),
+                suspicion => self.summary.suspects.push(SuspectFile { day, raw, suspicion }),
+            }
+        }
+        self.commit(unread).await?;
+        Ok(now)
+    }
 
+    /// Fetches, converts and commits all of `raws`.
+    async fn read(&mut self, day: Option<Date>, raws: Vec<RawRef>) -> Result<(), StoreError> {
+        if raws.is_empty() {
+            return Ok(());
+        }
+        let name = self.reading.source.name();
+        self.engine.store.take_in_hand(name, &raws).await?;
+        let listed = raws.clone();
+        self.read_noted(day, raws).await?;
+        if self.engine.stop.is_asked() || self.summary.stopped.is_some() {
+            self.engine.store.put_down(name, &listed).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_noted(&mut self, day: Option<Date>, raws: Vec<RawRef>) -> Result<(), StoreError> {
         let (source, limits, workers) = (&self.reading.source, self.reading.limits, self.workers.clone());
         let workers = &workers;
         let small = SMALL_INFLATED_BYTES_MAX.min(limits.inflated_bytes_max);
-        let mut taken = stream::iter(fresh)
+        let mut taken = stream::iter(raws)
             .map(|raw| async move {
                 if raw.bytes > SMALL_FILE_BYTES_MAX {
                     return Ok(Taken::Large(raw));
@@ -259,7 +364,8 @@ impl<'a> Reader<'a> {
         let Reading { source, destinations, zone, .. } = self.reading;
         let results = self.engine.store.ingest(source.name(), destinations, zone, items, now_ms).await?;
         self.engine.progress.event(Event::Read(results.len() as u64));
-        let due = results.iter().filter(|one| matches!(one, IntakeResult::NewCall | IntakeResult::NewRevision)).count();
+        let is_due = |one: &&IntakeResult| !matches!(one, IntakeResult::NothingNew | IntakeResult::Quarantined);
+        let due = results.iter().filter(is_due).count();
         if due > 0 {
             self.engine.progress.event(Event::Due(due as u64));
         }
@@ -268,6 +374,7 @@ impl<'a> Reader<'a> {
                 IntakeResult::NewCall => self.summary.new_calls += 1,
                 IntakeResult::NewRevision => self.summary.new_revisions += 1,
                 IntakeResult::NothingNew => self.summary.nothing_new += 1,
+                IntakeResult::Mended => self.summary.mended += 1,
                 IntakeResult::Quarantined => {
                     if let Some(problem) = problem {
                         self.count(&url, &problem);
@@ -305,6 +412,13 @@ async fn read_one(
     Ok(Taken::Item(Box::new(IntakeItem { raw, day, fate })))
 }
 
+/// A file that killed the process each time goes into quarantine as it was listed.
+fn never_read(raw: RawRef, day: Option<Date>) -> IntakeItem {
+    let what = format!("{DEATHS_MAX} processes died while they read this file and nothing else");
+    let help = "look at the file and report it as a defect; `trunkline retry --quarantine` reads it again, alone";
+    IntakeItem { raw, day, fate: IntakeFate::Quarantine(Problem::new(problem::RAW_KILLS, what, help)) }
+}
+
 fn is_too_large(fate: &IntakeFate) -> bool {
     matches!(fate, IntakeFate::Quarantine(problem) if problem.code == problem::RAW_TOO_LARGE)
 }
@@ -322,6 +436,7 @@ async fn convert(
     let url = raw.url.clone();
     let work = move || {
         proof::reached("convert", Step::Before);
+        proof::touched("convert", |text| bytes.windows(text.len()).any(|part| part == text.as_bytes()));
         let converted = match source.convert(&raw, bytes, inflated_bytes_max) {
             Ok(converted) => converted,
             Err(problem) => return Ok(IntakeFate::Quarantine(problem)),

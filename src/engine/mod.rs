@@ -8,6 +8,7 @@ mod backoff;
 mod board;
 mod dispatch;
 mod evidence;
+mod hands;
 mod intake;
 mod lanes;
 mod outcome;
@@ -23,7 +24,7 @@ mod workers;
 pub use board::{Board, Condition, LATENCY_BOUNDS_MS, Latency, RouteFigures, SourceFigures};
 pub use dispatch::{DispatchLimits, Preview, Sketch, dispatch, unexpected};
 pub use evidence::Evidence;
-pub use intake::{IntakeLimits, Quarantined, Reading, intake, reread};
+pub use intake::{IntakeLimits, Quarantined, Reading, intake, mend, read_suspects, reread};
 pub use progress::{Event, Progress, Quiet, Stop};
 pub use schedule::{Schedule, recent_days};
 pub use serve::{Pace, Serving};
@@ -48,6 +49,7 @@ pub struct Engine {
     pub clock: Arc<dyn Clock>,
     pub progress: Arc<dyn Progress>,
     pub stop: Stop,
+    hands: hands::Hands,
     chance: Arc<Mutex<StdRng>>,
 }
 
@@ -60,7 +62,8 @@ impl Engine {
         stop: Stop,
         seed: u64,
     ) -> Engine {
-        Engine { store, clock, progress, stop, chance: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+        let chance = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
+        Engine { store, clock, progress, stop, hands: hands::Hands::default(), chance }
     }
 
     /// A number from 0 up to 1.

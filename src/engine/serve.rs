@@ -19,7 +19,7 @@ use super::schedule::{Schedule, recent_days};
 use super::sync::rearm_skipped;
 use super::{
     DispatchLimits, Engine, Event, Evidence, IntakeSummary, Progress, Quarantined, Reading, Route, RunSummary, backoff,
-    dispatch, intake, unexpected,
+    dispatch, intake, mend, read_suspects, unexpected,
 };
 use crate::destinations::Outcome;
 use crate::problem::Problem;
@@ -199,7 +199,11 @@ impl Serving {
             reading.source.refresh().await
         };
         let summary = match asked.await {
-            Ok(()) => intake(&engine, reading, days, quarantined).await?,
+            Ok(()) => {
+                let mut summary = intake(&engine, reading, days, quarantined).await?;
+                read_suspects(&engine, reading, &mut summary).await?;
+                summary
+            }
             Err(problem) => IntakeSummary { stopped: Some(problem), ..IntakeSummary::default() },
         };
         proof::reached("poll", Step::After);
@@ -228,10 +232,15 @@ impl Serving {
             let name = self.routes[index].destination.name();
             let (wait, hears_bell) = match self.board.condition(index) {
                 Condition::Held(_) => (self.pace.hold_retry, false),
-                Condition::Failing(_) => {
+                Condition::Failing(_) if round.tried => {
                     failures += 1;
                     let own = backoff::wait(failures, None, engine.chance());
                     (own.max(self.until(round.cool_until_ms)), false)
+                }
+                // What is due waits for a time of its own; where nothing is, a new call shows how it does.
+                Condition::Failing(_) => {
+                    let next = engine.store.next_due(name, None).await?;
+                    (next.map_or(IDLE, |at_ms| self.until(Some(at_ms))).clamp(PAUSE, IDLE), next.is_none())
                 }
                 Condition::Usable | Condition::Unknown => {
                     failures = 0;
@@ -258,17 +267,18 @@ impl Serving {
         let mut delivery = dispatch(engine, route, None, Some(evidence)).await?;
         self.board.delivered(index, &delivery);
         let settled = delivery.settled();
-        let mut round = Round { settled: settled > 0, cool_until_ms: delivery.cool_until_ms };
+        let mut round = Round { settled: settled > 0, tried: false, cool_until_ms: delivery.cool_until_ms };
         let before = self.board.condition(index);
         let now = if let Some(problem) = delivery.hold.take() {
             Condition::Held(problem)
         } else if let Some(problem) = delivery.gave_up.take() {
+            round.tried = true;
             Condition::Failing(delivery.waiting_for.last().cloned().unwrap_or(problem))
-        } else if round.settled || delivery.waiting > 0 || before == Condition::Usable {
+        } else if round.settled || before == Condition::Usable {
             Condition::Usable
         } else {
-            // Nothing was due, which proves nothing.
-            self.ask(index, &mut round).await?
+            // Nothing was sent, which proves nothing.
+            self.ask(index, &before, &mut round).await?
         };
         let name = route.destination.name();
         self.board.found(index, now.clone());
@@ -283,16 +293,20 @@ impl Serving {
         Ok(round)
     }
 
-    /// Asks a destination whether it can be used.
-    async fn ask(&self, index: usize, round: &mut Round) -> Result<Condition, StoreError> {
+    /// Asks a destination whether it can be used. One that had trouble has to answer something: to get ready without a
+    /// single request proves nothing.
+    async fn ask(&self, index: usize, before: &Condition, round: &mut Round) -> Result<Condition, StoreError> {
         let destination = &self.routes[index].destination;
+        let requests = destination.usage().requests;
         match destination.prepare().await {
+            Ok(_) if before.problem().is_some() && destination.usage().requests == requests => Ok(before.clone()),
             Ok(_) => {
                 self.engine.store.release_hold(destination.name()).await?;
                 Ok(Condition::Usable)
             }
             Err(Outcome::Hold { problem }) => Ok(Condition::Held(problem)),
             Err(outcome) => {
+                round.tried = true;
                 if let Outcome::Retry { after: Some(after), .. } = &outcome {
                     round.cool_until_ms = Some(later(self.engine.clock.now_ms(), *after));
                 }
@@ -339,6 +353,9 @@ impl Serving {
             } else {
                 // Every poll has seen all of it, but for what stands in quarantine.
                 self.read(index, &self.today(), Quarantined::ReadAgain).await?;
+            }
+            if summary.stopped.is_none() && !self.engine.stop.is_asked() {
+                summary.add(mend(&self.engine, reading).await?);
             }
         }
         if self.engine.stop.is_asked() || summary.stopped.is_some() {
@@ -393,6 +410,8 @@ impl Serving {
 /// What a round of deliveries came to.
 struct Round {
     settled: bool,
+    /// It met trouble; otherwise nothing was asked of the destination.
+    tried: bool,
     cool_until_ms: Option<i64>,
 }
 

@@ -2,12 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::problem::{self, Problem};
+use crate::sources::RawRef;
+use crate::store::Suspicion;
 
 /// Quarantined files that a summary names; the rest is in `trunkline quarantine`.
 pub const QUARANTINE_NAMED_MAX: usize = 20;
+
+/// A listed file that a process died with, and the day of its folder.
+#[derive(Clone, Debug)]
+pub struct SuspectFile {
+    pub day: Option<Date>,
+    pub raw: RawRef,
+    pub suspicion: Suspicion,
+}
 
 /// What was read.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -19,6 +30,8 @@ pub struct IntakeSummary {
     pub new_revisions: u64,
     /// Files that added nothing: the same session again, or older evidence.
     pub nothing_new: u64,
+    /// Files that made a damaged call whole again.
+    pub mended: u64,
     pub quarantined: u64,
     /// The first few quarantined files with their reason.
     pub quarantine: Vec<(String, String)>,
@@ -26,6 +39,9 @@ pub struct IntakeSummary {
     pub gone: u64,
     /// The first few of them.
     pub gone_files: Vec<String>,
+    /// Files that a process died with, which are still to be read.
+    #[serde(skip)]
+    pub suspects: Vec<SuspectFile>,
     /// Why reading ended early, if it did.
     #[serde(skip)]
     pub stopped: Option<Problem>,
@@ -38,12 +54,14 @@ impl IntakeSummary {
         self.new_calls += other.new_calls;
         self.new_revisions += other.new_revisions;
         self.nothing_new += other.nothing_new;
+        self.mended += other.mended;
         self.quarantined += other.quarantined;
         self.quarantine.extend(other.quarantine);
         self.quarantine.truncate(QUARANTINE_NAMED_MAX);
         self.gone += other.gone;
         self.gone_files.extend(other.gone_files);
         self.gone_files.truncate(QUARANTINE_NAMED_MAX);
+        self.suspects.extend(other.suspects);
         self.stopped = self.stopped.take().or(other.stopped);
     }
 }
@@ -59,10 +77,15 @@ pub struct DeliverySummary {
     /// Of those unchanged: delivered before with other content, at a destination that cannot change a record.
     #[serde(skip)]
     pub not_updated: u64,
+    /// Of those unchanged: found there, at a destination that cannot change a record; what it holds is not known.
+    #[serde(skip)]
+    pub not_compared: u64,
     pub skipped: BTreeMap<String, u64>,
     pub dead: BTreeMap<String, u64>,
     /// Still due: will be tried by the next run.
     pub waiting: u64,
+    /// Dead letters of earlier runs, of the days of this one.
+    pub dead_before: u64,
     pub people_created: u64,
     /// Files that were read again because a record was to be changed on their word.
     #[serde(skip)]
@@ -110,13 +133,23 @@ impl DeliverySummary {
         self.delivered + self.updated + self.adopted + self.unchanged + by_code
     }
 
+    /// A further round of the same run at the same destination.
+    pub(super) fn goes_on(&mut self, mut later: DeliverySummary) {
+        // What waited after the first round may be delivered by now.
+        (self.waiting, self.hold, self.gave_up) = (0, None, None);
+        self.reread.add(std::mem::take(&mut later.reread));
+        self.add(&later);
+    }
+
     fn add(&mut self, other: &DeliverySummary) {
         self.delivered += other.delivered;
         self.updated += other.updated;
         self.adopted += other.adopted;
         self.unchanged += other.unchanged;
         self.not_updated += other.not_updated;
+        self.not_compared += other.not_compared;
         self.waiting += other.waiting;
+        self.dead_before += other.dead_before;
         self.people_created += other.people_created;
         for (sum, more) in [(&mut self.skipped, &other.skipped), (&mut self.dead, &other.dead)] {
             for (code, count) in more {
@@ -146,6 +179,9 @@ impl DeliverySummary {
         for (code, count) in &self.dead {
             part(*count, &format!("dead-lettered ({code})"));
         }
+        let letters =
+            if self.dead_before == 1 { "dead letter of before stands" } else { "dead letters of before stand" };
+        part(self.dead_before, letters);
         let waiting = if self.hold.is_some() { "held" } else { "waiting for the next run" };
         part(self.waiting, waiting);
         parts
@@ -180,17 +216,23 @@ impl RunSummary {
                 parts.push(format!("{} {words}", thousands(count)));
             }
         };
+        let mended = self.intake.mended;
+        part(mended, if mended == 1 { "damaged call mended" } else { "damaged calls mended" });
         let quarantined = self.intake.quarantined;
         part(quarantined, if quarantined == 1 { "file in quarantine" } else { "files in quarantine" });
         let gone = self.intake.gone;
         part(gone, if gone == 1 { "file no longer at the source" } else { "files no longer at the source" });
-        if parts.is_empty() {
-            return match self.intake.files {
-                0 => nothing.to_owned(),
-                files => format!("nothing new in {}", counted(files, "file", "files")),
-            };
+        // Nothing was done, whatever stands from before.
+        let standing = self.delivery.settled() == 0 && self.delivery.waiting == 0 && quarantined == 0 && gone == 0;
+        match self.intake.files {
+            0 if parts.is_empty() => nothing.to_owned(),
+            0 => parts.join(", "),
+            files if standing => {
+                parts.insert(0, format!("nothing new in {}", counted(files, "file", "files")));
+                parts.join(", ")
+            }
+            _ => parts.join(", "),
         }
-        parts.join(", ")
     }
 
     /// Whether somebody has to look at something.
@@ -199,6 +241,7 @@ impl RunSummary {
             || self.intake.stopped.is_some()
             || self.delivery.hold.is_some()
             || !self.delivery.dead.is_empty()
+            || self.delivery.dead_before > 0
             || self.delivery.waiting > 0
     }
 }
@@ -249,6 +292,10 @@ mod tests {
         assert_eq!(summary.sentence("nothing is due"), "nothing is due");
         summary.intake.files = 2006;
         assert_eq!(summary.sentence(""), "nothing new in 2,006 files");
+        let again = DeliverySummary { dead_before: 2, ..DeliverySummary::default() };
+        let again = RunSummary { delivery: again, ..summary.clone() };
+        assert_eq!(again.sentence(""), "nothing new in 2,006 files, 2 dead letters of before stand");
+        assert!(again.needs_a_person());
         summary.delivery.delivered = 1521;
         summary.delivery.skipped.insert(problem::NO_EMAIL.0.into(), 84);
         summary.delivery.skipped.insert(problem::NO_MATCH.0.into(), 395);

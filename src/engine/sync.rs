@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::{
     Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Quarantined, Reading, RunSummary, dispatch,
-    intake,
+    intake, mend, read_suspects,
 };
 use crate::destinations::Destination;
 use crate::problem;
@@ -60,15 +60,30 @@ impl SyncRun {
     /// Reads `days` and delivers everything that is due, earlier leftovers included.
     pub async fn run(&self, days: Days, preview: Option<&dyn Preview>) -> Result<RunSummary, StoreError> {
         let started_ms = self.engine.clock.now_ms();
+        self.engine.store.reclaim(started_ms).await?;
         let run_id = self.engine.store.begin_run("sync", started_ms).await?;
         let mut intake = self.read(days).await?;
+        if intake.stopped.is_none() && !self.engine.stop.is_asked() {
+            intake.add(mend(&self.engine, &self.reading).await?);
+        }
         let mut delivered = Vec::new();
         if !self.engine.stop.is_asked() {
             rearm_skipped(&self.engine, &self.routes, days).await?;
             let evidence = Evidence { readings: std::slice::from_ref(&self.reading), since_ms: started_ms };
             delivered = deliver(&self.engine, &self.routes, preview, Some(evidence)).await?;
+            // Behind the deliveries: what a process died with keeps no other call back.
+            if !intake.suspects.is_empty() {
+                read_suspects(&self.engine, &self.reading, &mut intake).await?;
+                let further = deliver(&self.engine, &self.routes, preview, Some(evidence)).await?;
+                for (one, further) in delivered.iter_mut().zip(further) {
+                    one.requests = further.requests;
+                    one.delivery.goes_on(further.delivery);
+                }
+            }
         }
         for one in &mut delivered {
+            let days = (days.from, days.to);
+            one.delivery.dead_before = self.engine.store.dead_letters(&one.destination, days, started_ms).await?;
             intake.add(std::mem::take(&mut one.delivery.reread));
         }
         let ended_ms = self.engine.clock.now_ms();

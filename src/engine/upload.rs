@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{Engine, Evidence, Preview, Quarantined, Reading, Route, RunSummary, deliver, intake};
+use super::{Engine, Evidence, Preview, Quarantined, Reading, Route, RunSummary, deliver, intake, mend, read_suspects};
 use crate::problem::Problem;
 use crate::proof::{self, Step};
 use crate::sources::RawRef;
@@ -74,6 +74,10 @@ impl UploadRun {
         let started_ms = engine.clock.now_ms();
         let run_id = engine.store.begin_run("upload", started_ms).await?;
         let mut read = intake(engine, &self.reading, &[day], Quarantined::ReadAgain).await?;
+        read_suspects(engine, &self.reading, &mut read).await?;
+        if read.stopped.is_none() && !engine.stop.is_asked() {
+            read.add(mend(engine, &self.reading).await?);
+        }
         let mut delivered = Vec::new();
         if !engine.stop.is_asked() && read.stopped.is_none() {
             read.stopped = self.enlist(day).await?;

@@ -6,7 +6,7 @@
 pub mod context;
 mod filters;
 mod names;
-mod sample;
+pub mod sample;
 mod templates;
 
 pub use context::{Context, PersonView, Wanted, build, single_line};

@@ -16,6 +16,7 @@ use super::{PLACES, Protection, Step};
 /// - `off=PROTECTION` switches a protection off;
 /// - `trace=FILE` appends each place, as it is first reached, to a file;
 /// - `places=FILE` writes all places there are to a file;
+/// - `poison=PLACE:TEXT` ends the process there whenever what is touched contains the text; `panic=PLACE:TEXT` panics;
 /// - `lease=MS` is how long a claim lasts;
 /// - `clock=FILE` names a file with the milliseconds that the machine's clock is off; it is read each time.
 pub const VARIABLE: &str = "TRUNKLINE_PROOF";
@@ -59,6 +60,8 @@ struct Plan {
     stop: Option<(String, u64)>,
     off: BTreeSet<Protection>,
     trace: Option<PathBuf>,
+    /// Whether it panics only, the place and the text.
+    poisons: Vec<(bool, String, String)>,
     lease: Option<Duration>,
     clock: Option<PathBuf>,
     seen: Mutex<BTreeMap<String, u64>>,
@@ -80,6 +83,10 @@ pub fn arm(environment: &BTreeMap<String, String>) -> Result<(), String> {
             }
             Some(("trace", path)) => plan.trace = Some(path.into()),
             Some(("places", path)) => list(path.as_ref()).map_err(|error| format!("{path}: {error}"))?,
+            Some((kind @ ("poison" | "panic"), word)) => {
+                let (place, text) = word.split_once(':').ok_or_else(|| format!("`{word}` has no `:`"))?;
+                plan.poisons.push((kind == "panic", place.to_owned(), text.to_owned()));
+            }
             Some(("lease", ms)) => {
                 plan.lease = Some(Duration::from_millis(ms.parse().map_err(|_| format!("`{ms}` is no number"))?));
             }
@@ -151,6 +158,15 @@ impl Plan {
 fn append(path: &std::path::Path, name: &str) -> std::io::Result<()> {
     use std::io::Write;
     std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(format!("{name}\n").as_bytes())
+}
+
+/// Something is touched at a place: `contains` tells whether it holds a text.
+pub fn touched(place: &'static str, contains: impl Fn(&str) -> bool) {
+    let poisons = PLAN.get().map_or(&[][..], |plan| &plan.poisons);
+    if let Some((panics, _, text)) = poisons.iter().find(|(_, at, text)| at == place && contains(text)) {
+        assert!(!panics, "{place} was told to panic at {text}");
+        std::process::abort();
+    }
 }
 
 /// Whether a protection is switched off.

@@ -30,6 +30,7 @@ pub const PLACES: &[Place] = &[
     step("list"),
     step("read file"),
     step("convert"),
+    job("take in hand"),
     job("ingest"),
     job("dismiss"),
     job("enlist"),

@@ -19,7 +19,7 @@ use crate::redact::RedactedCall;
 /// Fast, and half the size of what a file has as gzip.
 const LEVEL: i32 = 1;
 /// Largest piece that is read back, in bytes of JSON; intake's own limit is the smaller one.
-pub(super) const JSON_BYTES_MAX: usize = 256 * 1024 * 1024;
+const JSON_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// A larger tail is encoded as it is written, not as a whole.
 const PIECE_BYTES_MAX: usize = 1024 * 1024;
@@ -154,7 +154,7 @@ pub fn decode_call(key: &str, head: &[u8], tail: Option<&[u8]>) -> Result<Redact
 }
 
 fn decode<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, StoreError> {
-    let damaged = |cause: String| StoreError::Damaged { place: format!("call {key}"), cause };
+    let damaged = |cause: String| StoreError::DamagedCall { key: key.to_owned(), cause };
     let size =
         zstd::zstd_safe::get_frame_content_size(body).map_err(|_| damaged("it is not what was written".to_owned()))?;
     let Some(size) = size else {
@@ -177,6 +177,11 @@ fn decode<T: serde::de::DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, S
         })
         .map_err(|error| damaged(error.to_string()))?;
     serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))
+}
+
+/// The JSON of a stored piece, without holding it: a tail may be tens of megabytes.
+pub(super) fn inflated(piece: impl Read) -> std::io::Result<impl Read> {
+    Ok(zstd::stream::read::Decoder::new(piece)?.take(JSON_BYTES_MAX as u64))
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! under a lease with a fencing token; no transaction is open while a remote call runs. Times and randomness come from
 //! the caller. The traits are split by who uses them, so that another database can take the place of SQLite.
 
+mod checksum;
 mod codec;
+mod soundness;
 pub mod sqlite;
 mod tail;
 mod types;
@@ -17,6 +19,7 @@ use crate::model::CallKey;
 use crate::model::RawRef;
 
 pub use codec::{EncodedCall, decode_call, encode_call};
+pub use soundness::{Checked, Conserved, FINDINGS_NAMED_MAX, Finding, Soundness, Step};
 pub use types::*;
 
 /// Why the store could not do what was asked.
@@ -25,9 +28,12 @@ pub enum StoreError {
     /// The database refused: disk full, I/O error, locked for too long, not a database.
     #[error("the store cannot be used: {0}")]
     Unusable(String),
-    /// A row does not read back as it was written.
+    /// The file, or a row, does not read back as it was written.
     #[error("the store is damaged at {place}: {cause}")]
     Damaged { place: String, cause: String },
+    /// The stored copy of one call does not read back as it was written; the rest of the store may be sound.
+    #[error("the stored call {key} is damaged: {cause}")]
+    DamagedCall { key: String, cause: String },
     #[error("the store has schema {found}, and this Trunkline knows only up to {known}")]
     Newer { found: u32, known: u32 },
     #[error("SQLite {0} has a defect that can lose committed data")]
@@ -40,6 +46,15 @@ pub trait IntakeStore: Send + Sync {
     /// How these files are in the ledger already in the same version, in the order asked.
     async fn known(&self, source: &str, raws: &[RawRef]) -> Result<Vec<Seen>, StoreError>;
 
+    /// How far these files are under suspicion in the same version, in the order asked.
+    async fn suspicions(&self, source: &str, raws: &[RawRef]) -> Result<Vec<Suspicion>, StoreError>;
+
+    /// Notes, before they are read, that these files are in this process's hands; [`IntakeStore::ingest`] ends that.
+    async fn take_in_hand(&self, source: &str, raws: &[RawRef]) -> Result<(), StoreError>;
+
+    /// They will not be read after all.
+    async fn put_down(&self, source: &str, raws: &[RawRef]) -> Result<(), StoreError>;
+
     /// Commits raw files, their calls and the due deliveries for `destinations`, all or nothing. The answer says for
     /// each item what became of it, in order. `zone` gives a call its calendar day.
     async fn ingest(
@@ -50,16 +65,26 @@ pub trait IntakeStore: Send + Sync {
         items: Vec<IntakeItem>,
         now_ms: i64,
     ) -> Result<Vec<IntakeResult>, StoreError>;
+
+    /// Looks whether the stored copies of these calls read back, and notes the files of those that do not, to be read
+    /// again. Answers how many calls are damaged.
+    async fn examine(&self, keys: &[CallKey]) -> Result<usize, StoreError>;
+
+    /// The files of this source that are to be read again because their call is damaged, the newest first.
+    async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError>;
 }
 
 /// What dispatch does with deliveries.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync {
-    /// Takes back the deliveries of processes that are gone or whose lease has run out. Answers how many.
+    /// Takes back the deliveries of processes that are gone or whose lease has run out. Answers how many. What a process
+    /// that died had in hand is under suspicion from then on.
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError>;
 
-    /// Leases due deliveries, in the window's order by the time of their calls; with a scope, of its calls alone. What a
-    /// replay made due is leased only where nothing else is, and not by a process that is older than the replay.
+    /// Leases due deliveries that are not under suspicion, in the window's order by the time of their calls; with a scope, of
+    /// its calls alone. What a replay made due is leased only where nothing else is, and not by a process that is older than
+    /// the replay. What does not read back as it was written is not among them: it becomes a dead letter, and its files are
+    /// noted to be read again.
     async fn claim(
         &self,
         destination: &str,
@@ -68,6 +93,20 @@ pub trait DeliveryStore: Send + Sync {
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Like [`DeliveryStore::claim`], for calls that a process died with: as few at once as their suspicion says. Nothing
+    /// else may be in this process's hands.
+    async fn claim_suspects(
+        &self,
+        destination: &str,
+        scope: Option<&Scope>,
+        parts: Parts,
+        now_ms: i64,
+        lease_until_ms: i64,
+    ) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Whether a call is due that [`DeliveryStore::claim_suspects`] gives.
+    async fn has_suspects(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError>;
 
     /// When the next delivery falls due, if any waits (leases of other processes do not count).
     async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError>;
@@ -152,6 +191,16 @@ pub trait ReadStore: Send + Sync {
     /// Since when the oldest dead letter of a destination is one, and the oldest that waits does.
     async fn oldest_since(&self, destination: &str) -> Result<OldestSince, StoreError>;
 
+    /// Dead letters of `destination` that stand since before `before_ms`, of calls that have a file in the folders of
+    /// these days.
+    async fn dead_letters(&self, destination: &str, days: (Date, Date), before_ms: i64) -> Result<u64, StoreError>;
+
+    /// Whether any record is known to stand at `destination`.
+    async fn ever_delivered(&self, destination: &str) -> Result<bool, StoreError>;
+
+    /// How many of these calls have the session id of a call that another source delivered to `destination`.
+    async fn twins(&self, destination: &str, keys: &[CallKey]) -> Result<u64, StoreError>;
+
     /// When the last run of this command began; with `ended`, of those that came to their end.
     async fn last_run(&self, command: &str, ended: bool) -> Result<Option<i64>, StoreError>;
 
@@ -165,6 +214,9 @@ pub trait QuarantineStore: Send + Sync {
     /// Takes quarantined files out of the quarantine: they are `gone`. One that is listed again later is read again.
     /// Answers how many were in it.
     async fn dismiss(&self, urls: &[String]) -> Result<usize, StoreError>;
+
+    /// Forgets the deaths of this file, so that it is read again, alone.
+    async fn forget_deaths(&self, url: &str) -> Result<(), StoreError>;
 }
 
 /// A whole store.

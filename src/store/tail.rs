@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::StoreError;
-use super::codec::{JSON_BYTES_MAX, encode_head};
+use super::codec::{encode_head, inflated};
 use crate::model::{Digest, Digester};
 use crate::redact::RedactedCall;
 
@@ -51,12 +51,8 @@ pub fn encode_over_tail(call: &RedactedCall, tail: impl Read) -> Result<EncodedH
     Ok(EncodedHead { head, head_bytes: json.len(), digest: digest.0.finish() })
 }
 
-fn inflated(tail: impl Read) -> io::Result<impl Read> {
-    Ok(zstd::stream::read::Decoder::new(tail)?.take(JSON_BYTES_MAX as u64))
-}
-
 fn damaged(key: &str, cause: &str) -> StoreError {
-    StoreError::Damaged { place: format!("call {key}"), cause: cause.to_owned() }
+    StoreError::DamagedCall { key: key.to_owned(), cause: cause.to_owned() }
 }
 
 struct Sum(Digester);

@@ -54,6 +54,18 @@ pub enum Seen {
     Quarantined,
 }
 
+/// Deaths of a process with one file or call alone in hand, after which it is not touched any more.
+pub const DEATHS_MAX: u32 = 3;
+
+/// How far a file is under suspicion that it kills the process that reads it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suspicion {
+    /// It is read with at most so many files in hand, itself among them; 0: it is not under suspicion.
+    pub company: u32,
+    /// Processes that died with it alone in hand.
+    pub deaths: u32,
+}
+
 /// What intake made of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntakeResult {
@@ -61,6 +73,8 @@ pub enum IntakeResult {
     NewRevision,
     /// The same content again, or older evidence that adds nothing.
     NothingNew,
+    /// The same content again, and what was damaged in the ledger is whole again.
+    Mended,
     Quarantined,
 }
 
@@ -164,6 +178,13 @@ pub enum Change {
         written: bool,
         /// Where nothing was intended, because the record was found as it should be.
         matching: Option<Box<Matching>>,
+    },
+    /// A record stands there and cannot be changed: it holds what the ledger knows of it, and no newer revision.
+    Kept {
+        remote_id: String,
+        /// The revision that it does not hold.
+        revision: Revision,
+        matching: Box<Matching>,
     },
     Skipped {
         problem: StoredProblem,
@@ -334,6 +355,8 @@ pub struct DeliveryRow {
     pub problem: Option<StoredProblem>,
     pub next_at_ms: i64,
     pub intent_at_ms: Option<i64>,
+    /// Processes that died with this call alone in hand.
+    pub deaths: u32,
     pub delivered_at_ms: Option<i64>,
     #[serde(skip)]
     pub match_json: Option<String>,
@@ -375,6 +398,8 @@ pub struct RawRow {
     pub digest: Option<String>,
     pub state: String,
     pub day: Option<String>,
+    /// Processes that died with this file alone in hand.
+    pub deaths: u32,
     pub problem: Option<StoredProblem>,
     pub notes: Vec<String>,
 }

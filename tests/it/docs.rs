@@ -243,6 +243,7 @@ fn every_command_on_a_page_exists_with_its_flags() {
         "retry",
         "quarantine",
         "report",
+        "verify",
     ];
     for command in commands.into_iter().chain(["sim", "explain"]) {
         assert!(checked.contains(command), "`trunkline {command}` is on no page");
@@ -500,6 +501,19 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
         } else if path.extension().is_some_and(|ending| ending == "rs") && !is_tests {
             files.push(path);
         }
+    }
+}
+
+#[test]
+fn the_page_on_verify_has_every_rule() {
+    let text = page("docs/verify.md");
+    let rules = page("src/store/sqlite/verify/rules.rs");
+    let named =
+        rules.split("rule(").chain(rules.split("query(")).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+    let names: BTreeSet<&str> = named.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(names.len() >= 25, "{names:?}");
+    for name in names {
+        assert!(text.contains(&format!("`{name}`")), "docs/verify.md does not have {name}");
     }
 }
 

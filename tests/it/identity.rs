@@ -1,6 +1,7 @@
 //! Promise: one call, one record, however odd its id or address is, and also where another program or an earlier life
 //! of the ledger has been there before.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde_json::json;
 use trunkline::sim::salesforce::{Fault, FaultKind};
 
 use crate::support::network::{LateNetwork, Loss};
+use crate::support::rest_kits::{ForCallData, Kit};
 use crate::support::session::session;
 use crate::support::world::{DAY, KeyField, World, text};
 
@@ -77,16 +79,50 @@ async fn a_script_that_still_runs_beside_us_makes_no_third_task() {
     }
 }
 
+/// Ids that differ, and that a database, a form or an eye may take for the same.
+fn ids_that_look_alike() -> Vec<String> {
+    ["rm_abc", "rm_ABC", "Rm_aBc", "rm_a\u{308}bc", "rm_\u{e4}bc", "rm_\u{c4}bc", "rm  abc", "rm abc"]
+        .iter()
+        .map(|id| (*id).to_owned())
+        .chain([" rm_abc".to_owned(), "rm_abc ".to_owned(), "rm_abc\u{a0}".to_owned(), "rm_abc\n".to_owned()])
+        .chain(["a".repeat(255), "a".repeat(256), "a".repeat(255) + "b", "A".repeat(300), "\u{1f600}".repeat(200)])
+        .chain(["rm'abc".to_owned(), "rm\\abc".to_owned(), "rm\"abc".to_owned(), "rm%abc_".to_owned()])
+        // Zero width: joiner, non-joiner, space, word joiner, mark of byte order, soft hyphen, variation selector.
+        .chain(
+            ["\u{200d}", "\u{200c}", "\u{200b}", "\u{2060}", "\u{feff}", "\u{ad}", "\u{fe0f}"]
+                .map(|none| format!("rm_a{none}bc")),
+        )
+        .chain([
+            "\u{200b}rm_abc".to_owned(),
+            "rm_abc\u{200b}".to_owned(),
+            "rm_\u{430}bc".to_owned(),
+            "rm_abc\t".to_owned(),
+        ])
+        .chain(
+            ["\u{fb01}", "fi", "\u{212b}", "\u{c5}", "\u{131}", "i", "\u{130}", "I", "\u{df}", "ss"]
+                .map(|text| format!("rm_{text}")),
+        )
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_look_alike_are_calls_of_their_own_at_the_call_data_api() {
+    let ids = ids_that_look_alike();
+    let world = ForCallData::world().await;
+    for (index, id) in ids.iter().enumerate() {
+        world.put(&format!("{index}.json"), &session(id, "ada@example.com", "2026-11-20T01:00:00", index as i64 + 1));
+    }
+    for round in ["first run", "second run"] {
+        world.sync_to_the_end().await;
+        let calls = world.api().calls();
+        let keys: BTreeSet<String> = calls.iter().map(|call| call["callDetails"]["callId"].to_string()).collect();
+        assert_eq!((calls.len(), keys.len()), (ids.len(), ids.len()), "{round}: one call for each id, and no id twice");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_a_crm_folds_together_stay_apart_also_after_the_ledger_was_lost() {
-    let ids: Vec<String> =
-        ["rm_abc", "rm_ABC", "Rm_aBc", "rm_a\u{308}bc", "rm_\u{e4}bc", "rm_\u{c4}bc", "rm  abc", "rm abc"]
-            .iter()
-            .map(|id| (*id).to_owned())
-            .chain([" rm_abc".to_owned(), "rm_abc ".to_owned(), "rm_abc\u{a0}".to_owned(), "rm_abc\n".to_owned()])
-            .chain(["a".repeat(255), "a".repeat(256), "a".repeat(255) + "b", "A".repeat(300), "\u{1f600}".repeat(200)])
-            .chain(["rm'abc".to_owned(), "rm\\abc".to_owned(), "rm\"abc".to_owned(), "rm%abc_".to_owned()])
-            .collect();
+    let ids = ids_that_look_alike();
     for key_field in BOTH {
         let world = World::new(key_field).await;
         world.contact("ada@example.com");

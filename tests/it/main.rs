@@ -18,11 +18,14 @@ mod newer;
 mod nightly;
 mod object_store_answers;
 mod object_store_source;
+#[cfg(feature = "proof")]
+mod poison;
 mod replay;
 mod rest;
 mod rest_faults;
 mod rest_own;
 mod rest_payloads;
+mod rest_strict;
 mod s3_night;
 mod serve;
 #[cfg(feature = "proof")]
@@ -31,4 +34,5 @@ mod store;
 mod support;
 mod upload;
 mod upload_kills;
+mod verify;
 mod words;

@@ -249,6 +249,29 @@ async fn a_destination_that_is_down_is_named_and_goes_on_once_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_refuses_connections_is_never_called_usable_until_it_answers() {
+    let crm = hubspot().await;
+    let at = crm.url().parse::<url::Url>().expect("an address").port().expect("a port");
+    drop(crm);
+    let rest = format!("[rest.hubspot]\nbase_url = \"http://127.0.0.1:{at}\"\n{CREATE}");
+    let world = World::new(KeyField::There).await.configure(&format!("{QUICK}{rest}"));
+    let served = Served::start(&world, &[]);
+    put_today(&world, "one", "ada@example.com");
+    let failing = async || served.ready().await.1["troubles"].to_string().contains("failing");
+    until("it is named", failing).await;
+    let began = Instant::now();
+    // More than one round, of which some find nothing due yet.
+    while began.elapsed() < Duration::from_secs(6) {
+        assert!(failing().await, "nothing was answered yet");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", at)).await.expect("the same port");
+    let app = axum::Router::new().fallback(async || (axum::http::StatusCode::CREATED, "{\"id\": 7}"));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    served.is_ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_not_there_is_named_until_it_comes_back() {
     let world = World::new(KeyField::There).await.configure(QUICK);
     std::fs::remove_dir(world.sessions()).expect("an empty folder");

@@ -477,7 +477,7 @@ async fn damage_is_told_and_never_delivered() {
     drop(raw);
     let store = open(folder.path(), "b");
     let read = store.call(&CallKey::from_source("sessions", "damaged")).await;
-    assert!(matches!(read, Err(StoreError::Damaged { .. })));
+    assert!(matches!(read, Err(StoreError::DamagedCall { .. })));
     // Its neighbours are handed out, it is not.
     ingest(&store, vec![item("sound", 200, 1.0, 1)]).await;
     let claimed = claim(&store, 10, 0).await;

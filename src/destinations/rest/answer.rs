@@ -21,8 +21,8 @@ pub struct Answer {
     pub from: Arc<str>,
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// Null where it is no JSON.
-    pub body: Value,
+    /// `None` where it is no JSON.
+    pub json: Option<Value>,
     /// As it came.
     pub text: String,
 }
@@ -30,22 +30,42 @@ pub struct Answer {
 impl Answer {
     pub fn of(from: Arc<str>, response: http::Response<Bytes>) -> Answer {
         let (parts, bytes) = response.into_parts();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let json = serde_json::from_slice(&bytes).ok();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Answer { from, status: parts.status, headers: parts.headers, body, text }
+        Answer { from, status: parts.status, headers: parts.headers, json, text }
+    }
+
+    /// Null where it is no JSON.
+    pub fn body(&self) -> &Value {
+        self.json.as_ref().unwrap_or(&Value::Null)
     }
 
     /// The first of `places` that holds something: JSON pointers, or `header:NAME`.
     pub fn first(&self, places: &[String]) -> Option<String> {
         places.iter().find_map(|place| match place.strip_prefix("header:") {
             Some(name) => self.headers.get(name)?.to_str().ok().map(id_in),
-            None => at(&self.body, place),
+            None => at(self.body(), place),
+        })
+    }
+
+    /// Whether one of `places` holds more than nothing: an error, in an answer of success.
+    fn has_something(&self, places: &[String]) -> bool {
+        places.iter().any(|place| match place.strip_prefix("header:") {
+            Some(name) => self.headers.get(name).is_some_and(|value| !value.is_empty()),
+            None => match self.body().pointer(place) {
+                None | Some(Value::Null | Value::Bool(false)) => false,
+                Some(Value::Bool(true)) => true,
+                Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+                Some(Value::String(text)) => !text.trim().is_empty(),
+                Some(Value::Array(items)) => !items.is_empty(),
+                Some(Value::Object(members)) => !members.is_empty(),
+            },
         })
     }
 
     /// `None` where nothing stands in the place.
     fn says(&self, says: &Says) -> Option<bool> {
-        at(&self.body, &says.pointer).map(|found| found == says.is)
+        at(self.body(), &says.pointer).map(|found| found == says.is)
     }
 
     /// The remote's own words, shortened and without anybody's address.
@@ -78,14 +98,20 @@ pub fn at(value: &Value, pointer: &str) -> Option<String> {
     }
 }
 
-/// What a write came to. `created`: a new record was asked for; `own_id` stands in where an answer names none.
-pub fn of_write(
-    result: Result<Answer, TransportError>,
-    send: &Send,
-    created: bool,
-    own_id: &str,
-    now: Timestamp,
-) -> Outcome {
+/// One write.
+pub struct Written<'a> {
+    pub send: &'a Send,
+    /// A new record was asked for.
+    pub created: bool,
+    /// Stands in where an answer names no id.
+    pub own_id: &'a str,
+    /// Method and address, without what an address may ask.
+    pub place: &'a str,
+}
+
+/// What a write came to.
+pub fn of_write(result: Result<Answer, TransportError>, write: &Written<'_>, now: Timestamp) -> Outcome {
+    let Written { send, created, own_id, place } = *write;
     let answer = match result {
         Ok(answer) => answer,
         Err(error) => return of_transport(&error, true),
@@ -93,24 +119,47 @@ pub fn of_write(
     if let Some(remote_id) = send.exists.as_ref().and_then(|exists| existing(&answer, exists, own_id)) {
         return Outcome::Exists { remote_id };
     }
-    let status = answer.status;
-    if status.is_success() {
-        let told = send.ok.as_ref().map(|says| answer.says(says).or(says.or_absent.then_some(true)));
-        return match told {
-            _ if said_no(&answer.body) => Outcome::Reject { problem: refused(&answer, send) },
-            Some(Some(false)) => Outcome::Reject { problem: refused(&answer, send) },
-            // Of success by its status, but not the answer of an API that says what became of the record.
-            Some(None) => unknown("answers with what does not say what became of the record", &answer, send),
-            _ => Outcome::Delivered { remote_id: answer.first(&send.id).unwrap_or_else(|| own_id.to_owned()), created },
-        };
+    if answer.status.is_success() {
+        return of_success(&answer, send, created, own_id);
     }
-    match status.as_u16() {
+    match answer.status.as_u16() {
         401 | 403 => Outcome::Hold { problem: denied(&answer, send) },
+        // The path of a create is the same for every call: most likely it leads nowhere.
+        404 | 405 if created => Outcome::Reject { problem: nowhere(&answer, send, place) },
         // Refused before anything was looked at.
         425 | 429 => busy(&answer, now),
         408 | 500..=599 => unknown("failed in the middle of a request", &answer, send),
         _ => Outcome::Reject { problem: refused(&answer, send) },
     }
+}
+
+/// An answer of success by its status. What the table says of such answers decides: `ok` where it is there, else the
+/// places of an error and of the record's id.
+fn of_success(answer: &Answer, send: &Send, created: bool, own_id: &str) -> Outcome {
+    if said_no(answer.body()) {
+        return Outcome::Reject { problem: refused(answer, send) };
+    }
+    let id = answer.first(&send.id);
+    match &send.ok {
+        Some(says) => match answer.says(says).or(says.or_absent.then_some(true)) {
+            Some(true) => {}
+            Some(false) => return Outcome::Reject { problem: refused(answer, send) },
+            // Of success by its status, but not the answer of an API that says what became of the record.
+            None => return unknown("answers with what does not say what became of the record", answer, send),
+        },
+        None if answer.has_something(&send.error) => {
+            // A record that was made all the same is never sent a second time on the word of an error.
+            return match created && (id.is_some() || answer.status == StatusCode::CREATED) {
+                true => unknown("answers with a record and an error at once", answer, send),
+                false => Outcome::Reject { problem: refused(answer, send) },
+            };
+        }
+        None if created && !send.id.is_empty() && id.is_none() => {
+            return unknown("answers without the record's id", answer, send);
+        }
+        None => {}
+    }
+    Outcome::Delivered { remote_id: id.unwrap_or_else(|| own_id.to_owned()), created }
 }
 
 /// Never settled: what stands in front of a server gives up on it while it is still at work, and a look-up may lag behind.
@@ -186,6 +235,14 @@ fn busy(answer: &Answer, now: Timestamp) -> Outcome {
         "nothing to do: it is tried again after a pause",
     );
     Outcome::Retry { after: retry_after(&answer.headers, now), problem, smaller: false }
+}
+
+fn nowhere(answer: &Answer, send: &Send, place: &str) -> Problem {
+    Problem::new(
+        problem::ORG_CONFIGURATION,
+        format!("{} has nothing that takes {place}: {}", answer.from, answer.words(&send.error)),
+        "check base_url, and method and path of create in the destination's table, then run `trunkline retry`",
+    )
 }
 
 fn refused(answer: &Answer, send: &Send) -> Problem {

@@ -174,9 +174,9 @@ impl Client {
 
 fn read_token(answer: &Answer, base_url_member: Option<&String>) -> Result<Token, Outcome> {
     let code = answer.status.as_u16();
-    let text = answer.body.get("access_token").and_then(Value::as_str);
+    let text = answer.body().get("access_token").and_then(Value::as_str);
     if let (true, Some(text)) = (answer.status.is_success(), text) {
-        let base_url = base_url_member.and_then(|member| answer.body.get(member)).and_then(Value::as_str);
+        let base_url = base_url_member.and_then(|member| answer.body().get(member)).and_then(Value::as_str);
         // The token goes there: over TLS, or on this machine.
         let safe = |url: &Url| url.scheme() == "https" || is_loopback(url);
         let base_url = base_url.and_then(|text| Url::parse(text).ok()).filter(safe);

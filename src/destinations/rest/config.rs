@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+use super::check;
 use crate::net::is_loopback;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, CONFIG_UNKNOWN_KEY, Problem, nearest};
 
@@ -218,6 +219,9 @@ pub struct Ask {
     /// The list of what was found; the answer itself where empty.
     #[serde(default)]
     pub items: String,
+    /// Whether an answer without that list, or with null in its place, says that nothing is there.
+    #[serde(default)]
+    pub items_or_absent: bool,
     /// Where an item says which call it is of (a look-up) or whose it is (a person). An item that says another is ignored.
     #[serde(default)]
     pub key: Vec<String>,
@@ -278,8 +282,24 @@ pub struct AuthSecrets {
     pub refresh_token: Option<SecretString>,
 }
 
+/// Why a table cannot be read, and where in it that stands.
+#[derive(Debug)]
+pub struct Misread {
+    pub problem: Problem,
+    /// The keys that lead there, from the table's own on.
+    pub keys: Vec<String>,
+    /// Something is missing, which is told when the table is used.
+    pub is_incomplete: bool,
+}
+
+impl From<Misread> for Problem {
+    fn from(misread: Misread) -> Problem {
+        misread.problem
+    }
+}
+
 /// Lays `own` over the preset that it names.
-pub fn section(name: &str, own: toml::Table) -> Result<Section, Problem> {
+pub fn section(name: &str, own: toml::Table) -> Result<Section, Misread> {
     let mut table = match own.get("preset").and_then(toml::Value::as_str) {
         None => toml::Table::new(),
         Some(preset) => {
@@ -290,17 +310,40 @@ pub fn section(name: &str, own: toml::Table) -> Result<Section, Problem> {
                     Some(near) => format!("did you mean `{near}`? There are: {all}"),
                     None => format!("there are: {all}"),
                 };
-                return Err(bad(format!("[rest.{name}]: there is no ready configuration `{preset}`"), &help));
+                let problem = bad(format!("[rest.{name}]: there is no ready configuration `{preset}`"), &help);
+                return Err(Misread { problem, keys: vec!["preset".to_owned()], is_incomplete: false });
             };
             text.parse::<toml::Table>().unwrap_or_else(|error| panic!("the ready configuration {preset}: {error}"))
         }
     };
     lay_over(&mut table, own);
-    Section::deserialize(toml::Value::Table(table)).map_err(|error| {
-        let message = error.message().replace('\n', " ");
-        let code = if message.starts_with("unknown field") { CONFIG_UNKNOWN_KEY } else { CONFIG_BAD_VALUE };
-        Problem::new(code, format!("[rest.{name}]: {message}"), "mend the table; docs/rest.md tells each key")
-    })
+    Section::deserialize(toml::Value::Table(table)).map_err(|error| misread(name, &error))
+}
+
+fn misread(name: &str, error: &toml::de::Error) -> Misread {
+    let message = error.message().replace('\n', " ");
+    // The path to the value stands in the whole text alone.
+    let shown = error.to_string();
+    let path = shown.rsplit_once("in `").and_then(|(_, rest)| rest.trim_end().strip_suffix('`')).unwrap_or_default();
+    let mut keys: Vec<String> = path.split('.').filter(|key| !key.is_empty()).map(str::to_owned).collect();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let help = match quoted.split_first() {
+        Some((word, known)) if message.starts_with("unknown ") => match nearest(word, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", known.join(", ")),
+        },
+        _ => "mend the table; docs/rest.md tells each key".to_owned(),
+    };
+    let problem = match quoted.first() {
+        Some(key) if message.starts_with("unknown field") => {
+            keys.push((*key).to_owned());
+            let what = format!("[rest.{name}]: there is no setting `{}`", keys.join("."));
+            Problem::new(CONFIG_UNKNOWN_KEY, what, help)
+        }
+        _ if keys.is_empty() => bad(format!("[rest.{name}]: {message}"), &help),
+        _ => bad(format!("[rest.{name}]: {}: {message}", keys.join(".")), &help),
+    };
+    Misread { problem, keys, is_incomplete: message.starts_with("missing field") }
 }
 
 fn lay_over(under: &mut toml::Table, over: toml::Table) {
@@ -322,6 +365,7 @@ impl Settings {
         resolve: &dyn Fn(&str, &str) -> Result<SecretString, Problem>,
     ) -> Result<Settings, Problem> {
         let place = format!("[rest.{name}]");
+        check::check(&place, &section)?;
         let Some(text) = section.base_url.as_deref().filter(|text| !text.trim().is_empty()) else {
             return Err(missing(&place, "base_url"));
         };
@@ -378,6 +422,15 @@ impl Settings {
         };
         let timeout = Duration::from_secs(section.timeout_s.into());
         Ok(Settings { section, base_url, auth, headers, timeout })
+    }
+}
+
+impl Settings {
+    /// "POST crm.example.com/api/calls": without what stands behind a question mark, which can be a secret.
+    pub fn place(&self, method: &str, path: &str) -> String {
+        let path = path.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
+        let host = self.base_url.host_str().unwrap_or_default();
+        format!("{method} {host}{}/{path}", self.base_url.path().trim_end_matches('/'))
     }
 }
 

@@ -5,8 +5,10 @@
 //! where that cannot be asked either, the configured policy decides.
 
 mod answer;
+mod check;
 mod client;
 pub mod config;
+mod found;
 mod request;
 
 use std::collections::HashMap;
@@ -22,6 +24,7 @@ use serde_json::Value;
 use self::answer::Answer;
 use self::client::Client;
 use self::config::{Ask, DoublesRule, HeaderLines, LostAnswer, Settings, Unmatched};
+use self::found::{Question, found};
 use self::request::Requests;
 use super::{
     Advice, Candidate, Destination, DestinationKind, Doubles, Existing, Mapped, Match, Operation, Outcome, Person,
@@ -29,7 +32,7 @@ use super::{
 };
 use crate::model::CallKey;
 use crate::net::Transport;
-use crate::problem::{ORG_CONFIGURATION, Problem};
+use crate::problem::{ANSWER_UNREADABLE, ORG_CONFIGURATION, Problem};
 use crate::redact::RedactedCall;
 
 pub const KIND: DestinationKind = DestinationKind {
@@ -52,6 +55,8 @@ pub struct Rest {
     looks_up: std::sync::OnceLock<bool>,
     /// Whether a question about a person was ever answered.
     has_answered: AtomicBool,
+    /// Whether a person that was answered had the places of its key.
+    has_keys: AtomicBool,
 }
 
 impl Rest {
@@ -73,6 +78,7 @@ impl Rest {
             clock,
             looks_up: std::sync::OnceLock::new(),
             has_answered: AtomicBool::new(false),
+            has_keys: AtomicBool::new(false),
         })
     }
 
@@ -109,7 +115,7 @@ impl Rest {
             408 | 425 | 429 | 500 | 502..=599 | 401 | 403 => {
                 return Err(answer::of_question(&answer, &[], (self.clock)()));
             }
-            _ => answer.status.is_success() && answer.body.pointer(&ask.items).is_some_and(Value::is_array),
+            _ => answer.status.is_success() && answer.body().pointer(&ask.items).is_some_and(Value::is_array),
         };
         Ok(*self.looks_up.get_or_init(|| offers))
     }
@@ -120,7 +126,11 @@ impl Rest {
         let unseen = Doubles::Unseen { resend };
         let doubles = match section.doubles {
             DoublesRule::Refused => Doubles::Refused,
-            _ if !self.offers_look_up().await? => unseen,
+            rule if !self.offers_look_up().await? => match rule {
+                // To send without asking is what was ruled out.
+                DoublesRule::LookUpFirst => return Err(Outcome::Hold { problem: self.cannot_ask() }),
+                _ => unseen,
+            },
             rule => Doubles::LookedUp { first: rule == DoublesRule::LookUpFirst },
         };
         let key_advice = (doubles == unseen).then(|| Advice {
@@ -134,6 +144,15 @@ impl Rest {
         Ok(Readiness { doubles, key_advice, warnings: Vec::new() })
     }
 
+    fn cannot_ask(&self) -> Problem {
+        Problem::new(
+            ANSWER_UNREADABLE,
+            format!("{} is to be asked before each first request, but does not answer the look-up", self.name),
+            "mend the look-up or its probe; or take look_up_first out, and accept doubles after a lost ledger; then run \
+             `trunkline retry`",
+        )
+    }
+
     async fn person_of(&self, call: &RedactedCall) -> Result<Match, Outcome> {
         let Some(ask) = &self.settings.section.person else {
             return Ok(nobody("no-person", Verdict::Found(no_person())));
@@ -141,8 +160,8 @@ impl Rest {
         let question = self.requests.person(call, self.date(call)).map_err(|problem| Outcome::Hold { problem })?;
         let Some((path, body, is)) = question else { return Ok(self.unmatched("unmatched", Verdict::NoEmail)) };
         let answer = self.ask(ask, &self.settings.headers.person, &path, body).await?;
+        let found = self.people_in(ask, &is, answer.as_ref()).map_err(|problem| Outcome::Hold { problem })?;
         self.has_answered.store(true, Ordering::Relaxed);
-        let found = answer.map(|answer| items(&answer.body, ask, &is)).unwrap_or_default();
         let Some(first) = found.first() else { return Ok(self.unmatched("unmatched", Verdict::NoMatch)) };
         let object = ask.object.clone();
         let candidates = found.iter().take(super::CANDIDATES_MAX).enumerate();
@@ -156,6 +175,16 @@ impl Rest {
             .collect();
         let verdict = Verdict::Found(Person { object, id: first.clone() });
         Ok(Match { verdict, rule: "person".to_owned(), candidates, candidates_total: found.len() })
+    }
+
+    /// Who was found. Somebody may lack what others are told apart by, such as an address; that nobody has it is a mistake
+    /// in the table.
+    fn people_in(&self, ask: &Ask, is: &str, answer: Option<&Answer>) -> Result<Vec<String>, Problem> {
+        let Some(answer) = answer else { return Ok(Vec::new()) };
+        if found::has_key(answer, ask) {
+            self.has_keys.store(true, Ordering::Relaxed);
+        }
+        found(answer, &Question { name: "person", ask, is, keyless: self.has_keys.load(Ordering::Relaxed) })
     }
 
     /// For a call whose person is not known.
@@ -183,8 +212,14 @@ impl Rest {
             self.requests.look_up(call, self.date(call)).map_err(|problem| Outcome::Hold { problem })?;
         let headers = &self.settings.headers.look_up;
         let Some(answer) = self.ask(ask, headers, &path, body).await? else { return Ok(None) };
-        let found = items(&answer.body, ask, &is).into_iter().next();
-        Ok(found.map(|remote_id| Existing { remote_id, adopted: false, person_id: None, record: None }))
+        let question = Question { name: "look_up", ask, is: &is, keyless: false };
+        let found = found(&answer, &question).map_err(|problem| Outcome::Hold { problem })?;
+        Ok(found.into_iter().next().map(|remote_id| Existing {
+            remote_id,
+            adopted: false,
+            person_id: None,
+            record: None,
+        }))
     }
 
     fn date(&self, call: &RedactedCall) -> Option<Date> {
@@ -210,7 +245,11 @@ impl Rest {
         let own_id = remote_id.unwrap_or(write.key.as_str());
         match self.client.send(&call).await {
             Err(outcome) => outcome,
-            Ok(result) => answer::of_write(result, send, remote_id.is_none(), own_id, (self.clock)()),
+            Ok(result) => {
+                let place = self.settings.place(&send.method, &path);
+                let written = answer::Written { send, created: remote_id.is_none(), own_id, place: &place };
+                answer::of_write(result, &written, (self.clock)())
+            }
         }
     }
 }
@@ -222,21 +261,6 @@ fn no_person() -> Person {
 
 fn nobody(rule: &str, verdict: Verdict) -> Match {
     Match { verdict, rule: rule.to_owned(), candidates: Vec::new(), candidates_total: 0 }
-}
-
-/// The ids of the items that are of whom `is` says.
-fn items(body: &Value, ask: &Ask, is: &str) -> Vec<String> {
-    let found: Vec<&Value> = match body.pointer(&ask.items) {
-        Some(Value::Array(items)) => items.iter().collect(),
-        Some(Value::Null) | None => Vec::new(),
-        Some(one) => vec![one],
-    };
-    let is_asked = |item: &&&Value| {
-        let told: Vec<String> = ask.key.iter().filter_map(|key| answer::at(item, key)).collect();
-        ask.key.is_empty() || told.iter().any(|told| told.eq_ignore_ascii_case(is))
-    };
-    let id = |item: &&Value| ask.id.iter().find_map(|id| answer::at(item, id));
-    found.iter().filter(is_asked).filter_map(id).collect()
 }
 
 #[async_trait]

@@ -5,12 +5,14 @@ use serde_json::{Map, Value};
 
 use super::config::{Ask, Section};
 use crate::destinations::{Mapped, Outcome, Person};
-use crate::map::{Context, Form, PersonView, Templates, build, phone};
+use crate::map::{Context, Form, PersonView, Templates, build, phone, sample};
 use crate::model::{Call, CallKey};
-use crate::problem::{MAPPING_FAILED, Problem};
+use crate::problem::{CONFIG_BAD_VALUE, MAPPING_FAILED, Problem};
 use crate::redact::RedactedCall;
 
 pub struct Requests {
+    /// Of the destination.
+    name: String,
     templates: Templates,
     values: std::collections::BTreeMap<String, String>,
     object: String,
@@ -47,13 +49,41 @@ impl Requests {
         let object = section.person.as_ref().map_or_else(String::new, |ask| ask.object.clone());
         let templates = Templates::new(templates, &values, &[&object])
             .map_err(|problem| Problem { what: format!("[rest.{name}]: {}", problem.what), ..problem })?;
-        Ok(Requests {
+        let requests = Requests {
+            name: name.to_owned(),
             templates,
             values: section.values.clone(),
             object: section.create.path.clone(),
             has_update: section.update.is_some(),
             probe: section.look_up.as_ref().is_some_and(|ask| ask.probe.is_some()),
-        })
+        };
+        requests.try_bodies(&object)?;
+        Ok(requests)
+    }
+
+    /// A body that is no JSON for a sample would be none for every call.
+    fn try_bodies(&self, person: &str) -> Result<(), Problem> {
+        let person = sample::person(person);
+        let person = Person { object: person.object, id: person.id };
+        let samples = [
+            (sample::call(), "for a sample call"),
+            (Call::new("sessions", "sample"), "for a call of which only the session id is known"),
+        ];
+        for (call, when) in samples {
+            let mut context = self.context(&call, &person, None);
+            context.remote_id = Some("sample".to_owned());
+            for name in self.templates.names().iter().filter(|name| name.ends_with(".body")) {
+                // What cannot be rendered with a sample at all was judged when it was compiled.
+                let Ok(text) = self.templates.render(name, &context) else { continue };
+                if !matches!(serde_json::from_str(&text), Ok(Value::Object(_))) {
+                    let what = format!("[rest.{}]: {name} is no JSON object {when}", self.name);
+                    let help = "in a body, {{ value }} is written as JSON, with quotes of its own where it is a text: take \
+                                quotes around it away, and give every value a comma before the next";
+                    return Err(Problem::new(CONFIG_BAD_VALUE, what, help));
+                }
+            }
+        }
+        Ok(())
     }
 
     pub fn reads_whole_calls(&self) -> bool {

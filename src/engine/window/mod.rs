@@ -11,7 +11,7 @@ use crate::destinations::{Match, Operation, Outcome, Person, Write};
 use crate::engine::Event;
 use crate::engine::dispatch::{Dispatcher, unexpected};
 use crate::engine::outcome::{Decision, Follow, Sent};
-use crate::model::Digest;
+use crate::model::{CallKey, Digest};
 use crate::problem::Problem;
 use crate::redact::RedactedCall;
 use crate::store::{Attempt, Change, Claimed, IntentFate, Settlement, StoreError, StoredProblem};
@@ -46,6 +46,9 @@ impl Dispatcher<'_> {
         let Some(matched) = self.match_people(claimed).await? else { return Ok(()) };
         let Some(planned) = self.plan(matched).await? else { return Ok(()) };
         let planned = self.intend(planned).await?;
+        let created = planned.iter().filter(|plan| plan.sent.operation == Operation::Create);
+        let created: Vec<CallKey> = created.map(|plan| plan.write.key.clone()).collect();
+        self.twins += self.engine.store.twins(self.destination.name(), &created).await?;
         self.write(planned).await
     }
 

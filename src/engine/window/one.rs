@@ -90,14 +90,17 @@ impl Dispatcher<'_> {
             return Ok(());
         };
         self.summary.unchanged += 1;
-        self.summary.not_updated += u64::from(outcome == "not updated");
-        let change = Change::Delivered {
-            remote_id: remote_id.clone(),
-            revision: claimed.revision,
-            digest: sent.digest,
-            adopted: false,
-            written: false,
-            matching: Some(Box::new(matching(claimed, &one.decision, &one.person))),
+        let matching = Box::new(matching(claimed, &one.decision, &one.person));
+        let (remote_id, revision) = (remote_id.clone(), claimed.revision);
+        let change = if outcome == "unchanged" {
+            let (digest, matching) = (sent.digest, Some(matching));
+            Change::Delivered { remote_id, revision, digest, adopted: false, written: false, matching }
+        } else {
+            match claimed.delivered_digest {
+                Some(_) => self.summary.not_updated += 1,
+                None => self.summary.not_compared += 1,
+            }
+            Change::Kept { remote_id, revision, matching }
         };
         let attempt = Attempt {
             operation: "look-up",

@@ -4,17 +4,19 @@
 //! known outcome is resolved first, unless the destination itself refuses doubles.
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 
 use jiff::civil::Date;
 
 use super::one::matching;
 use super::{ADOPTABLE_DATES_MAX, Matched, Planned, RECORD_KEPT_BYTES_MAX, again, settlement, to_json};
-use crate::destinations::{Doubles, Existing, Operation, Outcome, Record};
+use crate::destinations::{Doubles, Existing, Mapped, Operation, Outcome, Record};
 use crate::engine::backoff;
 use crate::engine::dispatch::{Adoptable, Dispatcher};
 use crate::engine::evidence::Look;
 use crate::engine::outcome::later;
 use crate::model::CallKey;
+use crate::problem::{MAPPING_FAILED, Problem};
 use crate::proof::{self, Protection, Step};
 use crate::redact::RedactedCall;
 use crate::store::{Change, Claimed, Intent, IntentFate, StoreError, StoredProblem};
@@ -36,7 +38,7 @@ impl Dispatcher<'_> {
         for one in matched {
             let found = existing.get(&one.claimed.call.call().key);
             proof::reached("map", Step::Before);
-            let mapped = self.destination.map(&one.claimed.call, &one.person);
+            let mapped = self.map_one(&one);
             proof::reached("map", Step::After);
             match mapped {
                 Ok(mapped) => match self.plan_one(one, found, mapped, looked_at_ms) {
@@ -55,6 +57,20 @@ impl Dispatcher<'_> {
         }
         self.settle(done).await?;
         self.current(planned).await.map(Some)
+    }
+
+    /// A mapping that panics on one call is that call's problem alone.
+    fn map_one(&self, one: &Matched) -> Result<Mapped, Problem> {
+        let call = &one.claimed.call;
+        let map = || {
+            proof::touched("map", |text| to_json(call.call()).contains(text));
+            self.destination.map(call, &one.person)
+        };
+        std::panic::catch_unwind(AssertUnwindSafe(map)).unwrap_or_else(|_| {
+            let what = "the mapping broke on this call";
+            let help = "keep the session's file and the mapping, and report this as a defect";
+            Err(Problem::new(MAPPING_FAILED, what, help))
+        })
     }
 
     /// Gives back what would change a record on the word of a file that is not the newest, or of which that is unsure.

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::join_all;
 
 use super::{Planned, STUBBORN_ATTEMPTS_MAX, UNKNOWN_BEFORE_ISOLATION, again, operation_name, settlement};
-use crate::destinations::{Operation, Write};
+use crate::destinations::{Operation, Outcome, Write};
 use crate::engine::Event;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::lanes::{Load, pack};
 use crate::engine::outcome::{Decision, Follow, Sent, decide, later};
-use crate::problem::{ROW_DUPLICATE, ROW_TRIGGER};
+use crate::problem::{ORG_CONFIGURATION, ROW_DUPLICATE, ROW_TRIGGER};
 use crate::proof::{self, Step};
 use crate::store::{Attempt, Change, Claimed, IntentFate, Settlement, StoreError, StoredProblem};
 
@@ -64,6 +64,7 @@ impl Dispatcher<'_> {
             let now_ms = self.engine.clock.now_ms();
             let mut settlements = Vec::with_capacity(rows.len());
             for (plan, outcome) in rows.iter().zip(outcomes) {
+                let outcome = self.in_doubt(outcome).await?;
                 let mut decision = decide(&plan.sent, outcome, now_ms, self.engine.chance());
                 self.temper(&plan.claimed, &mut decision);
                 if matches!(decision.follow, Follow::Hold(_)) {
@@ -95,6 +96,24 @@ impl Dispatcher<'_> {
             self.engine.progress.event(Event::Settled(count));
         }
         Ok(decisions)
+    }
+
+    /// A destination that never took a record and whose settings are the cause of a refusal refuses every record: it is held,
+    /// and no call is refused for it.
+    async fn in_doubt(&self, outcome: Outcome) -> Result<Outcome, StoreError> {
+        let taken = matches!(outcome, Outcome::Delivered { .. } | Outcome::Exists { .. });
+        if taken {
+            self.has_delivered.store(true, Ordering::Relaxed);
+        }
+        match outcome {
+            Outcome::Reject { problem } if problem.code == ORG_CONFIGURATION => {
+                let known = self.has_delivered.load(Ordering::Relaxed);
+                let ever = known || self.engine.store.ever_delivered(self.destination.name()).await?;
+                self.has_delivered.fetch_or(ever, Ordering::Relaxed);
+                Ok(if ever { Outcome::Reject { problem } } else { Outcome::Hold { problem } })
+            }
+            outcome => Ok(outcome),
+        }
     }
 
     /// Turns endless tries into smaller batches, and at last into a dead letter.

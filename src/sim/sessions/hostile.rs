@@ -125,6 +125,7 @@ fn session(id: &str, replaced: Value) -> Value {
 fn odd_sessions() -> Vec<HostileFile> {
     let mut files = odd_values();
     files.extend(odd_storage());
+    files.extend(too_much());
     files
 }
 
@@ -189,6 +190,52 @@ fn odd_values() -> Vec<HostileFile> {
             "hostile_backwards",
             Some(EMAIL),
             json!({"duration_seconds": null, "end_time": "2025-10-29T08:00:00"}),
+        ),
+    ]
+}
+
+/// More of one thing than any honest session has.
+fn too_much() -> Vec<HostileFile> {
+    let nested = |id: &str, levels: usize| {
+        let lists = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        format!("{{\"session_id\": \"{id}\", \"user_email\": \"{EMAIL}\", \"metrics_summary\": {lists}}}")
+    };
+    let mut keys =
+        format!("{{\"session_id\": \"hostile_keys\", \"user_email\": \"{EMAIL}\", \"metrics_summary\": {{\"a\": 0");
+    for key in 0..1_000_000 {
+        keys.push_str(&format!(",\"{key}\":0"));
+    }
+    keys.push_str("}}");
+    let said = json!({"transcript": vec![json!({"role": "user", "content": "well ".repeat(2_000)}); 1_000]});
+    let enums = json!({"direction": "sideways", "disposition": "SOLD?", "tool_calls": [{"tool": "no_such_tool"}],
+        "transcript": [{"role": "martian", "content": "Hello"}]});
+    vec![
+        called("deepest.json.gz", "hostile_deepest", Some(EMAIL), gzip(nested("hostile_deepest", 100_000).as_bytes())),
+        called("million_keys.json.gz", "hostile_keys", Some(EMAIL), gzip(keys.as_bytes())),
+        called(
+            "long_transcript.json.gz",
+            "hostile_long",
+            Some(EMAIL),
+            gzip(session("hostile_long", said).to_string().as_bytes()),
+        ),
+        called("unknown_enums.json", "hostile_enums", Some(EMAIL), session("hostile_enums", enums).to_string()),
+        called(
+            "beyond_numbers.json",
+            "hostile_numbers",
+            Some(EMAIL),
+            format!(
+                "{{\"session_id\": \"hostile_numbers\", \"user_email\": \"{EMAIL}\", \"duration_seconds\": 1e400, \
+                 \"metrics_summary\": {{\"a\": -1e999, \"b\": 1e-400}}}}"
+            ),
+        ),
+        called(
+            "repeated_keys.json",
+            "hostile_repeated",
+            Some(EMAIL),
+            format!(
+                "{{\"user_email\": 1, \"session_id\": \"hostile_repeated\", \"user_email\": \"{EMAIL}\", \
+                 \"transcript\": [], \"transcript\": [{{\"role\": \"user\", \"role\": \"assistant\", \"content\": \"a\"}}]}}"
+            ),
         ),
     ]
 }

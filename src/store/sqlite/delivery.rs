@@ -5,16 +5,19 @@
 
 use async_trait::async_trait;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
-use super::{SqliteStore, owners, rearm, scope, standing};
-use crate::model::{CallKey, Digest, Revision};
+use super::claim::{self, Leased, Which, Wish};
+use super::owners::Fate;
+use super::{SqliteStore, hands, owners, rearm, scope, standing};
+use crate::model::CallKey;
 use crate::offload::attempt;
-use crate::problem::{OUTCOME_UNKNOWN, STORE_UNUSABLE};
+use crate::problem::OUTCOME_UNKNOWN;
 use crate::proof::{self, Protection};
+use crate::store::checksum::of_target;
 use crate::store::{
-    Change, Claimed, DeliveryStore, Intent, IntentFate, Order, Parts, PriorIntent, Rearm, Scope, Settlement,
-    StoreError, StoredProblem, Window, decode_call,
+    Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, Rearm, Scope, Settlement, StoreError, StoredProblem,
+    Window,
 };
 
 #[async_trait]
@@ -31,8 +34,12 @@ impl DeliveryStore for SqliteStore {
                 intent_at = CASE WHEN intent_at IS NULL THEN NULL ELSE ?1 END WHERE state = 'leased' AND";
             let mut freed = connection.execute(&format!("{FREE} lease_until < ?1"), [now_ms])?;
             for other in others {
-                if owners::is_alive(&path, &other)? {
-                    continue;
+                match owners::fate(&path, &other)? {
+                    Fate::Alive => continue,
+                    Fate::Died => hands::mourn(connection, &other, now_ms)?,
+                    Fate::Ended => {
+                        connection.execute("DELETE FROM file_in_hand WHERE owner = ?1", [&other])?;
+                    }
                 }
                 freed += connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, other])?;
                 connection
@@ -52,70 +59,34 @@ impl DeliveryStore for SqliteStore {
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let whole = window.parts == Parts::Whole;
-        let (among, values) = scope::condition(scope, 7);
-        let along = match window.order {
-            Order::OldestFirst => "d.order_at, d.id",
-            Order::NewestFirst => "d.order_at DESC, d.id DESC",
-        };
-        // In the order of the join, so that the index of what is due is walked and nothing is sorted.
-        let find = format!(
-            "SELECT d.id, b.head_bytes + CASE WHEN ?4 THEN b.tail_bytes ELSE 0 END
-             FROM delivery d CROSS JOIN call_body b USING (call_key)
-             WHERE d.destination = ?1 AND d.state = 'due' AND d.replay = ?5 AND (NOT ?5 OR d.since <= ?6)
-               AND d.next_at <= ?2{among}
-             ORDER BY {along} LIMIT ?3"
-        );
-        let (destination, me, began_ms) = (destination.to_owned(), self.owner_id().to_owned(), self.began_ms());
-        let leased = self
-            .write("claim", move |connection| {
-                let mut find = connection.prepare_cached(&find)?;
-                let (mut ids, mut bytes) = (Vec::new(), 0u64);
-                for replay in [false, true] {
-                    let count = Value::from(window.count as i64);
-                    let name = Value::from(destination.clone());
-                    let all = [name, now_ms.into(), count, whole.into(), replay.into(), began_ms.into()];
-                    let mut rows = find.query(params_from_iter(all.into_iter().chain(values.clone())))?;
-                    while let Some(row) = rows.next()? {
-                        bytes = bytes.saturating_add(row.get(1)?);
-                        if !ids.is_empty() && bytes > CLAIM_BYTES_MAX {
-                            break;
-                        }
-                        ids.push(row.get::<_, i64>(0)?);
-                    }
-                    // A window of a few that are not replayed is soon over, and the next is looked for.
-                    if !ids.is_empty() {
-                        break;
-                    }
-                }
-                let mut lease = connection.prepare_cached(
-                    "UPDATE delivery SET state = 'leased', owner = ?2, lease_until = ?3, fence = fence + 1,
-                       leased_revision = desired_revision WHERE id = ?1",
-                )?;
-                let mut read = connection.prepare_cached(CLAIMED)?;
-                ids.iter()
-                    .map(|id| {
-                        lease.execute(params![id, me, lease_until_ms])?;
-                        Ok(read.query_row(params![id, whole], Leased::of)?)
-                    })
-                    .collect::<Result<Vec<Leased>, StoreError>>()
-            })
-            .await?;
-        // Inflating and parsing is work for other threads than the writer's.
-        let decode = move || leased.into_iter().map(Leased::decode).collect::<Vec<_>>();
-        let decoded =
-            attempt(decode).await.map_err(|_| StoreError::Unusable("reading the ledger panicked".to_owned()))?;
-        let (mut claimed, mut damaged) = (Vec::with_capacity(decoded.len()), Vec::new());
-        for one in decoded {
-            match one {
-                Ok(one) => claimed.push(*one),
-                Err(settlement) => damaged.push(*settlement),
-            }
-        }
-        if !damaged.is_empty() {
-            self.settle(damaged, now_ms).await?;
-        }
-        Ok(claimed)
+        let (owner, destination, scope) = (self.owner_id().to_owned(), destination.to_owned(), scope.cloned());
+        let (which, began_ms) = (Which::Trusted(window.order), self.began_ms());
+        let (whole, count) = (window.parts == Parts::Whole, window.count);
+        self.lease(Wish { destination, scope, owner, began_ms, count, which, whole, now_ms, lease_until_ms }).await
+    }
+
+    async fn claim_suspects(
+        &self,
+        destination: &str,
+        scope: Option<&Scope>,
+        parts: Parts,
+        now_ms: i64,
+        lease_until_ms: i64,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let (owner, destination, scope) = (self.owner_id().to_owned(), destination.to_owned(), scope.cloned());
+        let (which, began_ms) = (Which::Suspects, self.began_ms());
+        let (whole, count) = (parts == Parts::Whole, SUSPECTS_MAX);
+        self.lease(Wish { destination, scope, owner, began_ms, count, which, whole, now_ms, lease_until_ms }).await
+    }
+
+    async fn has_suspects(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM delivery
+                WHERE destination = ?1 AND state = 'due' AND company > 0 AND next_at <= ?2)";
+            Ok(connection.prepare_cached(sql)?.query_row(params![destination, now_ms], |row| row.get(0))?)
+        })
+        .await
     }
 
     async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError> {
@@ -145,7 +116,8 @@ impl DeliveryStore for SqliteStore {
             let mut statement = connection.prepare_cached(&format!(
                 "UPDATE delivery SET intent_at = ?4, intent_revision = ?5, intent_settled = 0, intent_digest =
                      CASE WHEN intent_at IS NOT NULL AND intent_digest IS NOT ?6 THEN zeroblob(32) ELSE ?6 END,
-                   person_object = ?7, person_id = ?8, matched_by = ?9, match_json = ?10, record_json = ?11, updated_at = ?4
+                   person_object = ?7, person_id = ?8, matched_by = ?9, match_json = ?10, record_json = ?11, updated_at = ?4,
+                   person_sum = ?12
                  {mine}",
             ))?;
             let mut held = Vec::with_capacity(intents.len());
@@ -162,6 +134,7 @@ impl DeliveryStore for SqliteStore {
                     intent.matching.matched_by,
                     intent.matching.match_json,
                     intent.record_json,
+                    of_target(intent.delivery_id, &[&intent.matching.person.0, &intent.matching.person.1]),
                 ])?;
                 if changed == 1 {
                     held.push(intent.delivery_id);
@@ -309,88 +282,28 @@ impl DeliveryStore for SqliteStore {
     }
 }
 
-/// Most JSON that one claim takes into memory, in bytes, unless a single call is larger.
-const CLAIM_BYTES_MAX: u64 = 24 * 1024 * 1024;
+/// Suspects in one claim; their groups are smaller in all but odd ledgers.
+const SUSPECTS_MAX: usize = 1000;
 
-const CLAIMED: &str = "SELECT d.id, d.fence, d.lease_until, d.desired_revision, d.remote_id, d.delivered_digest,
-    d.person_object, d.person_id, d.matched_by, d.match_json, d.attempts, d.isolation, d.rematched,
-    d.intent_at, d.intent_digest, d.intent_settled, b.call_key, b.head,
-    CASE WHEN ?2 THEN b.tail END, d.delivered_person, c.changed_at
-    FROM delivery d JOIN call_body b ON b.call_key = d.call_key JOIN call c ON c.call_key = d.call_key WHERE d.id = ?1";
-
-/// A leased row before its call is decoded.
-struct Leased {
-    /// Delivery and fence.
-    lease: (i64, i64),
-    claimed: Box<dyn FnOnce(crate::redact::RedactedCall) -> Claimed + Send>,
-    key: String,
-    head: Vec<u8>,
-    tail: Option<Vec<u8>>,
-}
-
-impl Leased {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Leased> {
-        let (delivery_id, fence, lease_until_ms) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let revision = Revision(row.get(3)?);
-        let remote_id = row.get(4)?;
-        let delivered_digest = row.get::<_, Option<[u8; 32]>>(5)?.map(Digest);
-        let person = row.get::<_, Option<String>>(6)?.zip(row.get::<_, Option<String>>(7)?);
-        let (matched_by, match_json) = (row.get(8)?, row.get(9)?);
-        let (attempts, isolation, rematched) = (row.get(10)?, row.get(11)?, row.get(12)?);
-        let intent_digest = row.get::<_, Option<[u8; 32]>>(14)?.map(Digest);
-        let settled = row.get(15)?;
-        let (delivered_person, changed_at_ms) = (row.get(19)?, row.get(20)?);
-        let intent = row.get::<_, Option<i64>>(13)?.zip(intent_digest).map(|(at_ms, digest)| PriorIntent {
-            at_ms,
-            digest,
-            settled,
-        });
-        Ok(Leased {
-            lease: (delivery_id, fence),
-            key: row.get(16)?,
-            head: row.get(17)?,
-            tail: row.get(18)?,
-            claimed: Box::new(move |call| Claimed {
-                delivery_id,
-                fence,
-                lease_until_ms,
-                revision,
-                changed_at_ms,
-                call,
-                remote_id,
-                delivered_digest,
-                delivered_person,
-                person,
-                matched_by,
-                match_json,
-                attempts,
-                isolation,
-                rematched,
-                intent,
-            }),
-        })
-    }
-
-    /// A call that does not read back as it was written is a dead letter, so that it stops none of the others.
-    fn decode(self) -> Result<Box<Claimed>, Box<Settlement>> {
-        decode_call(&self.key, &self.head, self.tail.as_deref()).map(|call| Box::new((self.claimed)(call))).map_err(
-            |error| {
-                tracing::error!(call = self.key, %error, "a stored call cannot be read; it is a dead letter now");
-                let problem = StoredProblem {
-                    code: STORE_UNUSABLE.0.to_owned(),
-                    what: error.to_string(),
-                    help: "check the disk; have the session exported again, sync its day, then run `trunkline retry`"
-                        .to_owned(),
-                };
-                let (delivery_id, fence) = self.lease;
-                Box::new(Settlement {
-                    delivery_id,
-                    fence,
-                    change: Change::Dead { problem, intent: IntentFate::Leave },
-                    attempt: None,
-                })
-            },
-        )
+impl SqliteStore {
+    async fn lease(&self, wish: Wish) -> Result<Vec<Claimed>, StoreError> {
+        let (owner, now_ms) = (wish.owner.clone(), wish.now_ms);
+        let leased = self.write("claim", move |connection| claim::lease(connection, &wish)).await?;
+        // Proving, inflating and parsing is work for other threads than the writer's.
+        let decode = move || leased.into_iter().map(|one| one.and_then(Leased::decode)).collect::<Vec<_>>();
+        let decoded =
+            attempt(decode).await.map_err(|_| StoreError::Unusable("reading the ledger panicked".to_owned()))?;
+        let (mut claimed, mut damaged) = (Vec::with_capacity(decoded.len()), Vec::new());
+        for one in decoded {
+            match one {
+                Ok(one) => claimed.push(*one),
+                Err(damage) => damaged.push(damage),
+            }
+        }
+        if !damaged.is_empty() {
+            self.write("bury", move |connection| claim::bury(connection, &owner, &damaged, now_ms)).await?;
+        }
+        Ok(claimed)
     }
 }
 
@@ -406,7 +319,7 @@ const ANYBODYS: &str = "WHERE id = ?1";
 
 fn settle_one(connection: &Connection, me: &str, settlement: &Settlement, now_ms: i64) -> Result<usize, StoreError> {
     let lease = [Value::from(settlement.delivery_id), Value::from(me.to_owned()), Value::from(settlement.fence)];
-    let changed = apply(connection, &lease, &settlement.change, now_ms)?;
+    let changed = apply(connection, settlement, &lease, now_ms)?;
     if changed == 0 {
         tracing::warn!(
             delivery = settlement.delivery_id,
@@ -438,7 +351,8 @@ fn settle_one(connection: &Connection, me: &str, settlement: &Settlement, now_ms
 /// A record that stands on somebody stays there if the new match finds nobody.
 const NO_MATCH_KEPT: &str =
     ", matched_by = NULL, person_object = CASE WHEN remote_id IS NOT NULL THEN person_object END,
-    person_id = CASE WHEN remote_id IS NOT NULL THEN person_id END";
+    person_id = CASE WHEN remote_id IS NOT NULL THEN person_id END,
+    person_sum = CASE WHEN remote_id IS NOT NULL THEN person_sum END";
 
 fn kept_intent(fate: IntentFate) -> &'static str {
     match fate {
@@ -450,17 +364,25 @@ fn kept_intent(fate: IntentFate) -> &'static str {
     }
 }
 
-fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i64) -> Result<usize, StoreError> {
+fn apply(
+    connection: &Connection,
+    settlement: &Settlement,
+    lease: &[Value; 3],
+    now_ms: i64,
+) -> Result<usize, StoreError> {
+    let Settlement { delivery_id, change, .. } = settlement;
     let text = |text: &str| Value::from(text.to_owned());
+    let sum = |texts: &[&str]| Value::from(of_target(*delivery_id, texts));
     let (set, values): (String, Vec<Value>) = match change {
         Change::Delivered { remote_id, revision, digest, adopted, written, matching } => (
             "since = ?4, remote_id = ?5, delivered_revision = ?6, delivered_digest = ?7, adopted = max(adopted, ?8),
              writes = writes + ?9, delivered_at = CASE WHEN ?9 THEN ?4 ELSE coalesce(delivered_at, ?4) END,
              state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
-             attempts = 0, isolation = 0, rematched = 0, code = NULL, what = NULL, help = NULL,
+             attempts = 0, isolation = 0, rematched = 0, deaths = 0, company = 0, code = NULL, what = NULL, help = NULL,
              intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = coalesce(?10, person_object),
              person_id = coalesce(?11, person_id), delivered_person = coalesce(?11, person_id),
-             matched_by = coalesce(?12, matched_by), match_json = coalesce(?13, match_json)"
+             matched_by = coalesce(?12, matched_by), match_json = coalesce(?13, match_json), remote_sum = ?14,
+             person_sum = coalesce(?15, person_sum)"
                 .to_owned(),
             vec![
                 text(remote_id),
@@ -472,18 +394,36 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
                 Value::from(matching.as_ref().map(|matching| matching.person.1.clone())),
                 Value::from(matching.as_ref().and_then(|matching| matching.matched_by.map(Vec::from))),
                 Value::from(matching.as_ref().map(|matching| matching.match_json.clone())),
+                sum(&[remote_id]),
+                matching.as_ref().map_or(Value::Null, |matching| sum(&[&matching.person.0, &matching.person.1])),
+            ],
+        ),
+        Change::Kept { remote_id, revision, matching } => (
+            "since = ?4, remote_id = ?5, delivered_at = coalesce(delivered_at, ?4),
+             state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
+             attempts = 0, isolation = 0, rematched = 0, deaths = 0, company = 0, code = NULL, what = NULL, help = NULL,
+             intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = ?7, person_id = ?8,
+             matched_by = ?9, match_json = ?10"
+                .to_owned(),
+            vec![
+                text(remote_id),
+                Value::from(revision.0),
+                text(&matching.person.0),
+                text(&matching.person.1),
+                Value::from(matching.matched_by.map(Vec::from)),
+                text(&matching.match_json),
             ],
         ),
         Change::Skipped { problem, match_json } => (
-            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, code = ?5,
-             since = ?4, what = ?6, help = ?7, match_json = ?8"
+            "since = ?4, state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0,
+             deaths = 0, company = 0, code = ?5, what = ?6, help = ?7, match_json = ?8"
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
         ),
         Change::Dead { problem, intent } => (
             format!(
                 "state = CASE WHEN desired_revision > leased_revision AND NOT ?8 THEN 'due' ELSE 'dead' END, next_at = 0,
-                 since = ?4, code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
+                 since = ?4, deaths = 0, company = 0, code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
                 kept_intent(*intent)
             ),
             vec![
@@ -497,7 +437,7 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
             let sql = format!(
                 "state = 'due', next_at = ?5, attempts = attempts + ?6, isolation = min(isolation + ?7, 2),
                  rematched = max(rematched, ?8), remote_id = coalesce(?9, remote_id),
-                 code = ?10, what = ?11, help = ?12 {}{}",
+                 remote_sum = coalesce(?13, remote_sum), code = ?10, what = ?11, help = ?12 {}{}",
                 kept_intent(*intent),
                 if *rematch { NO_MATCH_KEPT } else { "" },
             );
@@ -511,6 +451,7 @@ fn apply(connection: &Connection, lease: &[Value; 3], change: &Change, now_ms: i
                 part(|problem| &problem.code),
                 part(|problem| &problem.what),
                 part(|problem| &problem.help),
+                remote_id.as_ref().map_or(Value::Null, |id| sum(&[id])),
             ];
             (sql, values)
         }

@@ -10,11 +10,16 @@ use jiff::tz::TimeZone;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, params};
 
-use super::SqliteStore;
+use super::body as stored;
 use super::delivery::waits_for_a_person;
-use super::merge::{Body, Merged, encode_origins, merge};
-use crate::model::{Origin, Origins, RawRef};
-use crate::store::{IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, Seen, StoreError, StoredProblem};
+use super::merge::{Body, Known, Merged, encode_origins, merge};
+use super::{SqliteStore, hands};
+use crate::model::{CallKey, Origin, Origins, RawRef};
+use crate::problem::RAW_KILLS;
+use crate::store::{
+    IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore, Seen, StoreError, StoredProblem, Suspicion,
+    UnseenFile,
+};
 
 #[async_trait]
 impl IntakeStore for SqliteStore {
@@ -23,13 +28,14 @@ impl IntakeStore for SqliteStore {
         let asked: Vec<(String, String)> = raws.iter().map(|raw| (raw.url.clone(), raw.version.clone())).collect();
         self.read(move |connection| {
             let mut statement =
-                connection.prepare_cached("SELECT version, state FROM raw WHERE source = ?1 AND url = ?2")?;
+                connection.prepare_cached("SELECT version, state, reread FROM raw WHERE source = ?1 AND url = ?2")?;
             asked
                 .iter()
                 .map(|(url, version)| {
-                    let row: Option<(String, String)> =
-                        statement.query_row((&source, url), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                    let state = row.filter(|(found, _)| found == version).map(|(_, state)| state);
+                    let row: Option<(String, String, bool)> = statement
+                        .query_row((&source, url), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                        .optional()?;
+                    let state = row.filter(|(found, _, again)| found == version && !again).map(|(_, state, _)| state);
                     Ok(match state.as_deref() {
                         Some("converted") => Seen::Converted,
                         Some("quarantined") => Seen::Quarantined,
@@ -41,6 +47,25 @@ impl IntakeStore for SqliteStore {
         .await
     }
 
+    async fn suspicions(&self, source: &str, raws: &[RawRef]) -> Result<Vec<Suspicion>, StoreError> {
+        let source = source.to_owned();
+        let asked: Vec<(String, String)> = raws.iter().map(|raw| (raw.url.clone(), raw.version.clone())).collect();
+        self.read(move |connection| hands::suspicions(connection, &source, &asked)).await
+    }
+
+    async fn take_in_hand(&self, source: &str, raws: &[RawRef]) -> Result<(), StoreError> {
+        let (owner, source, raws) = (self.owner_id().to_owned(), source.to_owned(), raws.to_vec());
+        self.write("take in hand", move |connection| hands::note(connection, &owner, &source, &raws)).await
+    }
+
+    async fn put_down(&self, source: &str, raws: &[RawRef]) -> Result<(), StoreError> {
+        let (owner, source, raws) = (self.owner_id().to_owned(), source.to_owned(), raws.to_vec());
+        let put_down = move |connection: &Connection| {
+            hands::put_down(connection, &owner, &source, raws.iter().map(|raw| raw.url.as_str()))
+        };
+        self.write("take in hand", put_down).await
+    }
+
     async fn ingest(
         &self,
         source: &str,
@@ -50,11 +75,23 @@ impl IntakeStore for SqliteStore {
         now_ms: i64,
     ) -> Result<Vec<IntakeResult>, StoreError> {
         let (source, destinations, zone) = (source.to_owned(), destinations.to_vec(), zone.clone());
+        let owner = self.owner_id().to_owned();
         self.write("ingest", move |connection| {
+            hands::put_down(connection, &owner, &source, items.iter().map(|item| item.raw.url.as_str()))?;
             let context = Context { connection, source: &source, destinations: &destinations, zone: &zone, now_ms };
             items.iter().map(|item| context.take(item)).collect()
         })
         .await
+    }
+
+    async fn examine(&self, keys: &[CallKey]) -> Result<usize, StoreError> {
+        let keys = keys.to_vec();
+        self.write("examine", move |connection| stored::examine(connection, &keys)).await
+    }
+
+    async fn to_reread(&self, source: &str) -> Result<Vec<UnseenFile>, StoreError> {
+        let source = source.to_owned();
+        self.read(move |connection| stored::to_reread(connection, &source)).await
     }
 }
 
@@ -66,24 +103,19 @@ struct Context<'a> {
     now_ms: i64,
 }
 
-/// What the ledger holds of a call before new evidence.
-struct Known {
-    revision: u32,
-    digest: Vec<u8>,
-    /// The newest file.
-    newest: Origin,
-    /// As stored: where the values are from that are not from there.
-    older: Option<String>,
-}
-
 impl Context<'_> {
     fn take(&self, item: &IntakeItem) -> Result<IntakeResult, StoreError> {
         match &item.fate {
             IntakeFate::Quarantine(problem) => {
+                // Unless it was put there unread.
+                if problem.code != RAW_KILLS {
+                    hands::survived(self.connection, self.source, &item.raw.url)?;
+                }
                 self.put_raw(item, "quarantined", None, Some(&problem.into()))?;
                 Ok(IntakeResult::Quarantined)
             }
             IntakeFate::Call(call) => {
+                hands::survived(self.connection, self.source, &item.raw.url)?;
                 self.put_raw(item, "converted", Some(call), None)?;
                 self.put_call(item, call)
             }
@@ -132,17 +164,31 @@ impl Context<'_> {
             return Ok(IntakeResult::NewCall);
         };
         let origin = Origin::new(item.raw.modified_at.as_millisecond(), new.raw_digest, &item.raw.url);
-        if known.digest == new.encoded.digest.0 && known.newest.at_ms >= origin.at_ms && known.older.is_none() {
+        let is_suspect = stored::is_suspect(self.connection, key)?;
+        let is_known = known.digest == new.encoded.digest.0 && known.newest.at_ms >= origin.at_ms;
+        if is_known && known.older.is_none() && !is_suspect {
             return Ok(IntakeResult::NothingNew);
         }
-        let Merged { started_at, day, body, origins } =
-            merge(self.connection, new, known.newest, known.older.as_deref(), origin, self.zone)?;
+        let is_newest = origin.replaces(&known.newest) || origin.url == known.newest.url;
+        let Merged { is_alone, started_at, day, body, origins } =
+            merge(self.connection, new, &known, origin, self.zone)?;
+        if is_alone {
+            // What the call's other files said is lost with it, until they are read again.
+            stored::reread(self.connection, key)?;
+            if !is_newest {
+                // An older file alone would take back what the newer one said.
+                return Ok(IntakeResult::NothingNew);
+            }
+        }
         let started_at = started_at.map(|at| at.as_millisecond());
         let changed = body.digest.0[..] != known.digest[..];
         let revision = known.revision + u32::from(changed);
         self.update_call(key, revision, started_at, day, &origins, &body)?;
+        if is_alone || is_suspect {
+            stored::mended(self.connection, self.source, &item.raw.url, key, self.now_ms)?;
+        }
         if !changed {
-            return Ok(IntakeResult::NothingNew);
+            return Ok(if is_alone { IntakeResult::Mended } else { IntakeResult::NothingNew });
         }
         self.put_revision(key, revision, item)?;
         for destination in self.destinations {
@@ -172,10 +218,12 @@ impl Context<'_> {
         let key = new.key.as_str();
         let started_at = new.started_at.map(|at| at.as_millisecond());
         let day = new.started_at.or(new.ended_at).map(|at| at.to_zoned(self.zone.clone()).date());
+        let body = Body::from(&new.encoded);
+        let sums = body.sums(key, 1);
         self.connection
             .prepare_cached(
-                "INSERT INTO call (call_key, source, source_id, revision, started_at, day, digest, evidence_at, evidence_raw, evidence_url, first_seen, changed_at)
-                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
+                "INSERT INTO call (call_key, source, source_id, revision, started_at, day, digest, evidence_at, evidence_raw, evidence_url, first_seen, changed_at, head_sum, tail_sum)
+                 VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)",
             )?
             .execute(params![
                 key,
@@ -188,18 +236,24 @@ impl Context<'_> {
                 new.raw_digest.0,
                 item.raw.url,
                 self.now_ms,
+                sums.head,
+                sums.tail,
             ])?;
-        let body = Body::from(&new.encoded);
-        self.connection
-            .prepare_cached(
-                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(body_params(key, &body))?;
+        self.insert_body(key, &body)?;
         self.put_large_tail(key, &body)?;
         self.put_revision(key, 1, item)?;
         for destination in self.destinations {
             self.put_delivery(key, destination, 1, started_at)?;
         }
+        Ok(())
+    }
+
+    fn insert_body(&self, key: &str, body: &Body<'_>) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO call_body (call_key, head_bytes, tail_bytes, head, tail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(body_params(key, body))?;
         Ok(())
     }
 
@@ -212,10 +266,12 @@ impl Context<'_> {
         origins: &Origins,
         body: &Body<'_>,
     ) -> Result<(), StoreError> {
+        let sums = body.sums(key, revision);
         self.connection
             .prepare_cached(
                 "UPDATE call SET revision = ?2, started_at = ?3, day = coalesce(?4, day), digest = ?5, evidence_at = ?6,
-                   evidence_raw = ?7, evidence_url = ?8, changed_at = ?9, origins = ?10 WHERE call_key = ?1",
+                   evidence_raw = ?7, evidence_url = ?8, changed_at = ?9, origins = ?10, head_sum = ?11,
+                   tail_sum = ?12 WHERE call_key = ?1",
             )?
             .execute(params![
                 key,
@@ -227,13 +283,20 @@ impl Context<'_> {
                 origins.newest.digest,
                 origins.newest.url,
                 self.now_ms,
-                encode_origins(origins)?
+                encode_origins(origins)?,
+                sums.head,
+                sums.tail,
             ])?;
-        self.connection
+        let updated = self
+            .connection
             .prepare_cached(
                 "UPDATE call_body SET head_bytes = ?2, tail_bytes = ?3, head = ?4, tail = ?5 WHERE call_key = ?1",
             )?
             .execute(body_params(key, body))?;
+        if updated == 0 {
+            // It was lost.
+            self.insert_body(key, body)?;
+        }
         self.put_large_tail(key, body)
     }
 
@@ -280,6 +343,7 @@ impl Context<'_> {
                next_at = CASE WHEN state = 'due' THEN next_at ELSE 0 END,
                attempts = CASE WHEN state = 'dead' THEN 0 ELSE attempts END,
                isolation = CASE WHEN state = 'dead' THEN 0 ELSE isolation END,
+               deaths = CASE WHEN state = 'dead' THEN 0 ELSE deaths END,
                rematched = 0, updated_at = excluded.updated_at"
         );
         self.connection.prepare_cached(&sql)?.execute(params![

@@ -3,7 +3,10 @@
 //! Invariants: only the writer thread writes; a reply leaves only after the commit that it stands on; a process that
 //! uses the file holds a lock on a file of its own beside it, so that others can tell whether it is still alive.
 
+mod body;
+mod claim;
 mod delivery;
+mod hands;
 mod intake;
 mod merge;
 mod owners;
@@ -16,6 +19,7 @@ mod schema;
 mod scope;
 mod shown;
 mod standing;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -175,6 +179,7 @@ fn forget_the_future(connection: &Connection, now_ms: i64) -> rusqlite::Result<(
     connection.execute("UPDATE delivery SET intent_at = ?1 WHERE state = 'due' AND intent_at > ?1", [now_ms])?;
     let late_ms = now_ms.saturating_add(PAUSE_LONGEST_MS);
     connection.execute("UPDATE delivery SET next_at = ?1 WHERE state = 'due' AND next_at > ?2", [now_ms, late_ms])?;
+    connection.execute("UPDATE delivery SET since = ?1 WHERE state = 'due' AND since > ?1", [now_ms])?;
     connection.execute("UPDATE person_claim SET at = ?1 WHERE at > ?1", [now_ms])?;
     Ok(())
 }

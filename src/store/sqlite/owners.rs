@@ -30,18 +30,32 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What it had in hand may have been the cause: it died.
+            return;
+        }
         if let Err(error) = self.file.unlock().and_then(|()| std::fs::remove_file(&self.path)) {
             tracing::debug!(%error, "the owner's lock file stays behind; the next process removes it");
         }
     }
 }
 
-/// Whether the process that registered as `id` still runs. If not, its lock file is removed.
-pub fn is_alive(store: &Path, id: &str) -> Result<bool, StoreError> {
+/// What became of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Alive,
+    /// It took its lock file away itself.
+    Ended,
+    /// It was killed, or broke down.
+    Died,
+}
+
+/// What became of the process that registered as `id`. If it died, its lock file is removed.
+pub fn fate(store: &Path, id: &str) -> Result<Fate, StoreError> {
     let path = lock_path(store, id);
     let file = match OpenOptions::new().read(true).write(true).open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Fate::Ended),
         Err(error) => return Err(StoreError::Unusable(format!("{}: {error}", path.display()))),
     };
     match file.try_lock() {
@@ -49,9 +63,9 @@ pub fn is_alive(store: &Path, id: &str) -> Result<bool, StoreError> {
             std::fs::remove_file(&path)
                 .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
                 .map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))?;
-            Ok(false)
+            Ok(Fate::Died)
         }
-        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(Fate::Alive),
         Err(TryLockError::Error(error)) => Err(StoreError::Unusable(format!("{}: {error}", path.display()))),
     }
 }
@@ -89,14 +103,16 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let store = folder.path().join("calls.db");
         let owner = Owner::register(&store, "a1")?;
-        assert!(is_alive(&store, "a1")? && !is_gone(&store, "a1"));
+        assert!(fate(&store, "a1")? == Fate::Alive && !is_gone(&store, "a1"));
         drop(owner);
         assert!(is_gone(&store, "a1"));
         std::fs::write(lock_path(&store, "killed"), "")?;
         assert!(is_gone(&store, "killed"));
         assert!(lock_path(&store, "killed").exists(), "who only looks leaves the lock file");
-        assert!(!is_alive(&store, "a1")?);
-        assert!(!is_alive(&store, "never-was")?);
+        assert_eq!(fate(&store, "killed")?, Fate::Died);
+        assert!(!lock_path(&store, "killed").exists());
+        assert_eq!(fate(&store, "a1")?, Fate::Ended);
+        assert_eq!(fate(&store, "never-was")?, Fate::Ended);
         Ok(())
     }
 }

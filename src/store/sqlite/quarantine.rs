@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::SqliteStore;
+use super::{SqliteStore, hands};
 use crate::store::{QuarantineStore, StoreError};
 
 #[async_trait]
@@ -15,9 +15,15 @@ impl QuarantineStore for SqliteStore {
             let mut dismissed = 0;
             for url in &urls {
                 dismissed += statement.execute([url])?;
+                hands::forget_deaths(connection, url)?;
             }
             Ok(dismissed)
         })
         .await
+    }
+
+    async fn forget_deaths(&self, url: &str) -> Result<(), StoreError> {
+        let url = url.to_owned();
+        self.write("dismiss", move |connection| hands::forget_deaths(connection, &url)).await
     }
 }

@@ -5,12 +5,13 @@ use jiff::civil::Date;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
+use super::body::Body;
 use super::shown::{self, Shown};
 use super::{SqliteStore, report, scope, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::store::{
     AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, OldestSince, RawFilter, RawRow,
-    ReadStore, RevisionRow, Scope, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile, decode_call,
+    ReadStore, RevisionRow, Scope, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile,
 };
 
 #[async_trait]
@@ -18,16 +19,12 @@ impl ReadStore for SqliteStore {
     async fn call(&self, key: &CallKey) -> Result<Option<StoredCall>, StoreError> {
         let key = key.clone();
         self.read(move |connection| {
-            let row: Option<(Vec<u8>, Vec<u8>, u32, i64, i64)> = connection
-                .prepare_cached(
-                    "SELECT b.head, b.tail, c.revision, c.first_seen, c.changed_at FROM call c JOIN call_body b USING (call_key)
-                     WHERE c.call_key = ?1",
-                )?
-                .query_row([key.as_str()], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-                })
+            let row: Option<i64> = connection
+                .prepare_cached("SELECT first_seen FROM call WHERE call_key = ?1")?
+                .query_row([key.as_str()], |row| row.get(0))
                 .optional()?;
-            let Some((head, tail, revision, first_seen_ms, changed_at_ms)) = row else { return Ok(None) };
+            let Some(first_seen_ms) = row else { return Ok(None) };
+            let body = Body::find(connection, key.as_str(), true)?;
             let revisions = connection
                 .prepare_cached(
                     "SELECT revision, raw_url, raw_version, at FROM revision WHERE call_key = ?1 ORDER BY 1",
@@ -41,8 +38,8 @@ impl ReadStore for SqliteStore {
                     })
                 })?
                 .collect::<Result<_, _>>()?;
-            let call = decode_call(key.as_str(), &head, Some(&tail))?;
-            Ok(Some(StoredCall { call, revision: Revision(revision), first_seen_ms, changed_at_ms, revisions }))
+            let (call, revision, changed_at_ms) = (body.decode()?, Revision(body.revision), body.changed_at_ms);
+            Ok(Some(StoredCall { call, revision, first_seen_ms, changed_at_ms, revisions }))
         })
         .await
     }
@@ -142,7 +139,10 @@ impl ReadStore for SqliteStore {
         let filter = filter.clone();
         self.read(move |connection| {
             let mut sql = Sql::new(
-                "SELECT url, version, bytes, modified_at, seen_at, digest, state, day, code, what, help, notes FROM raw",
+                "SELECT url, version, bytes, modified_at, seen_at, digest, state, day, code, what, help, notes,
+                   coalesce((SELECT s.deaths FROM file_suspect s
+                     WHERE s.source = raw.source AND s.url = raw.url AND s.version = raw.version), 0)
+                 FROM raw",
             );
             if let Some(state) = filter.state {
                 // Not bound: only so can SQLite tell that the index of those in quarantine holds all of them.
@@ -198,6 +198,47 @@ impl ReadStore for SqliteStore {
                 })?
                 .collect::<Result<_, _>>()?;
             Ok(rows)
+        })
+        .await
+    }
+
+    async fn dead_letters(&self, destination: &str, days: (Date, Date), before_ms: i64) -> Result<u64, StoreError> {
+        let (destination, from, to) = (destination.to_owned(), days.0.to_string(), days.1.to_string());
+        self.read(move |connection| {
+            let count = connection
+                .prepare_cached(
+                    "SELECT count(*) FROM delivery WHERE destination = ?1 AND state = 'dead' AND updated_at < ?2
+                     AND call_key IN (SELECT call_key FROM raw WHERE day BETWEEN ?3 AND ?4)",
+                )?
+                .query_row((destination, before_ms, from, to), |row| row.get(0))?;
+            Ok(count)
+        })
+        .await
+    }
+
+    async fn ever_delivered(&self, destination: &str) -> Result<bool, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM delivery WHERE destination = ?1 AND remote_id IS NOT NULL)";
+            Ok(connection.prepare_cached(sql)?.query_row([destination], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn twins(&self, destination: &str, keys: &[CallKey]) -> Result<u64, StoreError> {
+        let (destination, keys) = (destination.to_owned(), keys.to_vec());
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                // CROSS keeps this order: left to itself, SQLite begins with everything that was ever delivered.
+                "SELECT EXISTS (SELECT 1 FROM call mine CROSS JOIN call other ON other.source_id = mine.source_id
+                   CROSS JOIN delivery d ON d.call_key = other.call_key
+                 WHERE mine.call_key = ?1 AND other.call_key <> ?1 AND d.destination = ?2 AND d.state = 'delivered')",
+            )?;
+            let mut count = 0;
+            for key in keys {
+                count += statement.query_row((key.as_str(), &destination), |row| row.get::<_, u64>(0))?;
+            }
+            Ok(count)
         })
         .await
     }
@@ -296,7 +337,7 @@ fn deliveries_of(
         "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {state} AS shown, d.desired_revision,
            d.delivered_revision, d.remote_id, d.person_object, d.person_id, d.writes, d.adopted, d.attempts,
            coalesce(h.code, d.code, {former}) AS reason, coalesce(h.what, d.what), coalesce(h.help, d.help),
-           d.next_at, d.intent_at, d.delivered_at, d.match_json, d.record_json, d.order_at
+           d.next_at, d.intent_at, d.delivered_at, d.match_json, d.record_json, d.deaths, d.order_at
          FROM {tables} {hold}"
     ));
     if let Some(state) = of_ledger {
@@ -313,7 +354,7 @@ fn deliveries_of(
     sql.days("c.day", filter.days);
     sql.folder_days("d.call_key", filter.folder_days);
     sql.tail("ORDER BY d.order_at, d.id", filter.limit);
-    sql.rows(connection, |row| Ok((row.get(22)?, delivery_row(row)?)))
+    sql.rows(connection, |row| Ok((row.get(23)?, delivery_row(row)?)))
 }
 
 fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
@@ -335,6 +376,7 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         problem: problem(row, 14)?,
         next_at_ms: row.get(17)?,
         intent_at_ms: row.get(18)?,
+        deaths: row.get(22)?,
         delivered_at_ms: row.get(19)?,
         match_json: row.get(20)?,
         record_json: row.get(21)?,
@@ -354,6 +396,7 @@ fn raw_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
         digest: row.get::<_, Option<[u8; 32]>>(5)?.map(|digest| Digest(digest).to_string()),
         state: row.get(6)?,
         day: row.get(7)?,
+        deaths: row.get(12)?,
         problem: problem(row, 8)?,
         notes: notes.iter().flat_map(|notes| notes.lines()).map(str::to_owned).collect(),
     })

@@ -21,6 +21,8 @@ pub(super) enum Reading {
     BesideWriter,
     /// The last to close moves the WAL into the main file and takes it away, so the connection could write, but does not.
     Alone,
+    /// Leaves the WAL as it is, where it is.
+    Beside,
     /// Nothing may be written beside the file, and it is whole without a WAL: it is read as it stands.
     AsItStands,
 }
@@ -28,7 +30,7 @@ pub(super) enum Reading {
 impl Reading {
     pub fn connect(self, path: &Path, disk: Option<&str>) -> rusqlite::Result<Connection> {
         let connection = match self {
-            Reading::BesideWriter => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, disk)?,
+            Reading::BesideWriter | Reading::Beside => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, disk)?,
             Reading::Alone => {
                 let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, disk)?;
                 connection.pragma_update(None, "query_only", "ON")?;
@@ -83,7 +85,7 @@ fn how(path: &Path) -> Result<Reading, StoreError> {
 
 /// The schema's step; the first real look into the file.
 fn version(reading: Reading, path: &Path) -> rusqlite::Result<u32> {
-    reading.connect(path, crate::proof::vfs())?.query_row("PRAGMA user_version", (), |row| row.get(0))
+    schema::version(&reading.connect(path, crate::proof::vfs())?)
 }
 
 /// Whether SQLite could not make its files beside the ledger.
@@ -94,7 +96,12 @@ fn is_denied(error: &rusqlite::Error) -> bool {
 
 /// Whether rows may stand in the WAL that are not in the main file yet.
 fn has_log(path: &Path) -> bool {
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// The file beside the ledger whose name ends so.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    std::fs::metadata(PathBuf::from(name)).is_ok_and(|log| log.len() > 0)
+    name.push(ending);
+    PathBuf::from(name)
 }

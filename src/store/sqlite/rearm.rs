@@ -38,13 +38,16 @@ pub(super) fn find(destination: &str, which: &Rearm) -> (String, Vec<Value>) {
 
 /// Makes the delivery `?2` due at `?1`, as of `?3`, unless it was taken to another state since it was found.
 pub(super) fn statement(which: &Rearm) -> String {
-    let recreate =
-        if which.recreate { ", remote_id = NULL, delivered_digest = NULL, delivered_revision = 0" } else { "" };
+    let recreate = match which.recreate {
+        true => ", remote_id = NULL, remote_sum = NULL, delivered_digest = NULL, delivered_revision = 0",
+        false => "",
+    };
     format!(
-        "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, isolation = 0, rematched = 0, updated_at = ?1,
-           code = NULL, what = NULL, help = NULL,
+        "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, isolation = 0, rematched = 0, deaths = 0,
+           updated_at = ?1, code = NULL, what = NULL, help = NULL,
            person_object = CASE WHEN remote_id IS NULL THEN NULL ELSE person_object END,
            person_id = CASE WHEN remote_id IS NULL THEN NULL ELSE person_id END,
+           person_sum = CASE WHEN remote_id IS NULL THEN NULL ELSE person_sum END,
            since = CASE WHEN state = 'due' THEN since ELSE ?3 END,
            replay = CASE WHEN state = 'due' THEN replay ELSE {} END {recreate}
          WHERE id = ?2 AND state IN ({})",

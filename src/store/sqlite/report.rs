@@ -10,6 +10,9 @@ use super::shown::Shown;
 use crate::problem::NO_EMAIL;
 use crate::store::{DayFigures, StoreError};
 
+/// The rule of a match at a destination that wants no person: no part of a rate.
+const NOBODY_ASKED: &str = "no-person";
+
 /// By day; what has no date is under `None`.
 type Days = BTreeMap<Option<String>, DayFigures>;
 
@@ -51,7 +54,8 @@ fn count_calls(
     let Shown { former, .. } = Shown::now(connection, path)?;
     let mut statement = connection.prepare_cached(&format!(
         "SELECT c.day, d.state, d.code, count(*), sum(d.writes > 1), sum(d.adopted),
-           sum(d.person_id IS NOT NULL), sum(({former}) IS NOT NULL)
+           sum(d.person_id IS NOT NULL AND d.person_id <> ''), sum(({former}) IS NOT NULL),
+           sum(CASE WHEN json_valid(d.match_json) THEN json_extract(d.match_json, '$.rule') <> '{NOBODY_ASKED}' ELSE 1 END)
          FROM call c JOIN delivery d USING (call_key)
          WHERE c.day BETWEEN ?1 AND ?2 OR c.day IS NULL GROUP BY 1, 2, 3"
     ))?;
@@ -67,7 +71,7 @@ fn count_calls(
         let code = code.unwrap_or_default();
         let asked = matched.entry(day).or_default();
         if state != "skipped" || code != NO_EMAIL.0 {
-            asked.0 += count;
+            asked.0 += row.get::<_, u64>(8)?;
             asked.1 += with_person;
         }
         match state.as_str() {

@@ -8,6 +8,8 @@ use super::StoreError;
 const STEPS: &[&str] = &[
     include_str!("../../../migrations/0001_ledger.sql"),
     include_str!("../../../migrations/0002_origins_and_people.sql"),
+    include_str!("../../../migrations/0003_checksums.sql"),
+    include_str!("../../../migrations/0004_deaths.sql"),
     include_str!("../../../migrations/0005_scale.sql"),
 ];
 
@@ -16,10 +18,15 @@ pub fn known() -> u32 {
     u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
 }
 
+/// The step that a database is at.
+pub fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA user_version", (), |row| row.get(0))
+}
+
 /// Brings the database up to the newest step. Two processes may try at once: the second finds nothing to do.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: u32 = transaction.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+    let found = version(&transaction)?;
     let known = known();
     if found > known {
         return Err(StoreError::Newer { found, known });

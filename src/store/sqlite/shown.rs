@@ -45,7 +45,7 @@ impl Shown {
         let hold = format!("LEFT JOIN hold h ON h.destination = d.destination AND {due}");
         // Only a later revision can bring another address.
         let former = format!(
-            "CASE WHEN d.state = 'delivered' AND d.delivered_revision > 1 AND json_valid(d.match_json) THEN
+            "CASE WHEN d.state = 'delivered' AND d.desired_revision > 1 AND json_valid(d.match_json) THEN
                CASE json_extract(d.match_json, '$.verdict')
                  WHEN 'no_match' THEN '{NO_MATCH}' WHEN 'ambiguous' THEN '{AMBIGUOUS}' WHEN 'no_email' THEN '{NO_EMAIL}' END
              END"
@@ -71,7 +71,7 @@ pub(super) fn of_ledger(states: &[String]) -> Vec<&'static str> {
 /// Says why a delivered record stands on the person of an earlier address, where that is so.
 pub(super) fn explain_former(row: &mut DeliveryRow) {
     let Some(problem) = row.problem.as_mut().filter(|_| row.state == "delivered") else { return };
-    let revision = row.delivered_revision;
+    let revision = row.desired_revision;
     let who = match problem.code.as_str() {
         code if code == AMBIGUOUS.0 => format!("several people have the address of revision {revision}"),
         code if code == NO_EMAIL.0 => format!("revision {revision} has no e-mail address"),

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use disk::Blow;
 use run::{Plan, Report, Strike, run};
+use trunkline::proof::Protection;
 use world::{Class, Loss};
 
 /// What `scripts/simulate` asks for, by environment.
@@ -57,6 +58,10 @@ fn days_of_many_seeds_hold() {
                 if seed >= asked.first + asked.seeds || is_over() {
                     return (failed, total);
                 }
+                let done = seed - asked.first;
+                if done > 0 && done.is_multiple_of((asked.seeds / 10).max(10)) {
+                    eprintln!("{done} of {} days begun, {} s", asked.seeds, began.elapsed().as_secs());
+                }
                 let plan = Plan::of(seed, asked.calls);
                 let report = run(&plan);
                 total.add(&report);
@@ -79,6 +84,10 @@ fn days_of_many_seeds_hold() {
     });
     let took = began.elapsed();
     println!("{}", total.sentence(&asked, took));
+    // What never happened was not tried.
+    let missing: Vec<_> =
+        total.figures.iter().filter(|(name, count)| **count == 0 && **name != NONE_IN_THE_END).collect();
+    assert!(total.runs < 10 || missing.is_empty(), "never happened: {missing:?}");
     assert!(failed.is_empty(), "{} of {} seeds failed\n\n{}", failed.len(), total.runs, failed.join("\n\n"));
 }
 
@@ -124,6 +133,38 @@ fn a_strike_at_each_request_loses_and_doubles_nothing() {
     });
 }
 
+/// With a protection switched off, the day of some seed must go wrong; with it, none of them does.
+fn notices(off: Protection, classes: &[Class], has_key: bool) {
+    const SEEDS: u64 = 24;
+    let plan = |seed, off| Plan { classes: Some(classes.to_vec()), has_key: Some(has_key), off, ..Plan::of(seed, 60) };
+    let bites = (1..=SEEDS).find_map(|seed| {
+        let report = run(&plan(seed, Some(off)));
+        report.wrong.first().cloned().map(|wrong| (seed, wrong))
+    });
+    let Some((seed, wrong)) = bites else { panic!("{SEEDS} days without {off:?} went well: nothing here notices it") };
+    println!("without {off:?}, seed {seed}: {:?}: {}", wrong.session, wrong.what);
+    let with_it = run(&plan(seed, None)).wrong;
+    assert!(with_it.is_empty(), "seed {seed} goes wrong with it, too: {with_it:?}");
+}
+
+#[test]
+fn without_syncs_a_loss_of_power_is_noticed() {
+    notices(Protection::Fsync, &[Class::PowerLoss], true);
+}
+
+#[test]
+fn without_the_look_up_a_lost_answer_is_noticed() {
+    notices(Protection::LookUp, &[Class::Network, Class::Crm], false);
+}
+
+#[test]
+fn without_outcomes_by_row_a_refused_row_is_noticed() {
+    notices(Protection::RowResults, &[Class::Rows], true);
+}
+
+/// Somebody mends the cause and asks again, so that nothing is left.
+const NONE_IN_THE_END: &str = "dead letters at the end";
+
 /// Sums over all runs.
 #[derive(Default)]
 struct Total {
@@ -154,7 +195,7 @@ impl Total {
             ("deliveries", ends.delivered as u64),
             ("updates", ends.updated as u64),
             ("calls skipped by rule", ends.skipped as u64),
-            ("dead letters at the end", ends.dead as u64),
+            (NONE_IN_THE_END, ends.dead as u64),
             ("files in quarantine", ends.quarantined as u64),
             ("outcomes unknown at first", ends.unknown_attempts as u64),
         ] {

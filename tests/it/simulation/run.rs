@@ -171,7 +171,7 @@ async fn live(plan: &Plan, hooks: &Rc<SimHooks>) -> Report {
     ill_remotes(&world);
 
     if let Some(Strike::Request(number, loss)) = plan.strike {
-        world.strike(number, loss);
+        world.strike(Some((number, loss)));
     }
     let local = tokio::task::LocalSet::new();
     let (busy_until, witness) = (time.began + Duration::from_secs(24 * 3600 * 4 / 5), oracle::Witness::default());
@@ -615,6 +615,7 @@ async fn night(machine: &Rc<Machine>, day: &Day, witness: &oracle::Shared, strik
         sleep(Duration::from_secs(60)).await;
         disk::with(|disk| disk.ills.full = false);
     }
+    world.strike(None);
     disk::with(|disk| {
         disk.blow = None;
         disk.ills.full = false;

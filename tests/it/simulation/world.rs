@@ -177,9 +177,9 @@ impl World {
         inner.paused_until = [None; SLOTS];
     }
 
-    /// The request of this number meets this.
-    pub fn strike(&self, number: u64, loss: Loss) {
-        self.lock().strike = Some((number, loss));
+    /// The request of this number meets this; `None`: no request does any more.
+    pub fn strike(&self, strike: Option<(u64, Loss)>) {
+        self.lock().strike = strike;
     }
 
     pub fn outage(&self, outage: bool) {
@@ -353,7 +353,8 @@ pub struct Net {
 
 impl Net {
     fn fate(&self, number: u64, is_write: bool) -> Fate {
-        if let Some((_, loss)) = self.world.lock().strike.filter(|(struck, _)| *struck == number) {
+        let strike = self.world.lock().strike;
+        if let Some((_, loss)) = strike.filter(|(struck, _)| *struck == number) {
             self.world.log(|| format!("#{number} * is struck: {loss:?}"));
             let mut fate = Fate { there: Duration::from_millis(5), back: Duration::from_millis(5), ..Fate::default() };
             match loss {

@@ -16,6 +16,11 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
     Answer::of("crm".into(), response.body(Bytes::copy_from_slice(body.as_bytes())).expect("an answer"))
 }
 
+fn written(answer: Answer, request: &str, created: bool) -> Outcome {
+    let send = send(request);
+    of_write(Ok(answer), &Written { send: &send, created, own_id: "own", place: "POST crm/calls" }, NOW)
+}
+
 fn told(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Delivered { remote_id, created } => {
@@ -32,7 +37,7 @@ fn told(outcome: &Outcome) -> String {
 
 #[track_caller]
 fn check(request: &str, status: u16, body: &str, expected: &str) {
-    let outcome = of_write(Ok(answer(status, &[], body)), &send(request), true, "own", NOW);
+    let outcome = written(answer(status, &[], body), request, true);
     assert_eq!(told(&outcome), expected, "{status} {body}");
 }
 
@@ -41,7 +46,11 @@ fn a_status_says_what_came_of_a_write() {
     for status in [200, 201, 202, 204] {
         check("", status, "", "delivered own");
     }
-    for status in [400, 404, 405, 409, 410, 412, 413, 415, 422] {
+    for status in [404, 405] {
+        check("", status, r#"{"message": "no"}"#, "reject TL0508");
+        assert_eq!(told(&written(answer(status, &[], ""), "", false)), "reject TL0608", "{status}: of one record");
+    }
+    for status in [400, 409, 410, 412, 413, 415, 422] {
         check("", status, r#"{"message": "no"}"#, "reject TL0608");
     }
     for status in [301, 302, 307] {
@@ -82,10 +91,35 @@ fn the_id_stands_where_the_request_says() {
     let places = "id = [\"/data/id\", \"header:OData-EntityId\", \"/id\"]";
     check(places, 200, r#"{"data": {"id": 41}, "id": "no"}"#, "delivered 41");
     check(places, 200, r#"{"data": {"id": ""}, "id": "x"}"#, "delivered x");
-    check(places, 200, r#"{"data": {"id": {"deep": 1}}}"#, "delivered own");
+    check("", 200, r#"{"id": 9}"#, "delivered own");
     let header = [("odata-entityid", "https://org.example/api/data/v9.2/phonecalls(0b-1)")];
-    let outcome = of_write(Ok(answer(204, &header, "")), &send(places), false, "own", NOW);
+    let outcome = written(answer(204, &header, ""), places, false);
     assert_eq!(told(&outcome), "delivered 0b-1 changed");
+}
+
+#[test]
+fn a_success_without_the_id_or_with_an_error_is_not_taken_for_delivered() {
+    let table = "id = [\"/result/id\"]\nerror = [\"/error\"]";
+    check(table, 200, r#"{"result": {"id": 7}, "error": null}"#, "delivered 7");
+    for empty in ["false", "0", "\"\"", "\" \"", "[]", "{}"] {
+        check(table, 200, &format!("{{\"result\": {{\"id\": 7}}, \"error\": {empty}}}"), "delivered 7");
+    }
+    for error in ["\"no quota\"", "{\"code\": 5}", "[\"no quota\"]", "true", "5"] {
+        check(table, 200, &format!("{{\"result\": null, \"error\": {error}}}"), "reject TL0608");
+        check("error = [\"/error\"]", 200, &format!("{{\"error\": {error}}}"), "reject TL0608");
+    }
+    for body in ["", "{}", "<html>", r#"{"result": null}"#, r#"{"result": {"id": {"deep": 1}}}"#] {
+        check(table, 200, body, "unknown TL0702 settled false");
+        assert_eq!(told(&written(answer(200, &[], body), table, false)), "delivered own changed", "its id is known");
+    }
+    // It was made: a retry of a dead letter would make it twice.
+    check(table, 200, r#"{"result": {"id": 7}, "error": "no quota"}"#, "unknown TL0702 settled false");
+    check("error = [\"/message\"]", 201, r#"{"message": "created"}"#, "unknown TL0702 settled false");
+    let failed = written(answer(200, &[], r#"{"error": "no quota"}"#), table, false);
+    assert_eq!(told(&failed), "reject TL0608");
+    // What `ok` says decides alone.
+    let ok = format!("{table}\nok = {{ pointer = \"/done\", is = \"true\" }}");
+    check(&ok, 200, r#"{"done": true, "error": "a remark"}"#, "delivered own");
 }
 
 #[test]
@@ -102,7 +136,7 @@ fn an_answer_can_say_that_the_record_is_there() {
 
 #[test]
 fn a_pause_that_is_asked_for_is_kept() {
-    let outcome = of_write(Ok(answer(429, &[("retry-after", "7")], "")), &send(""), true, "own", NOW);
+    let outcome = written(answer(429, &[("retry-after", "7")], ""), "", true);
     assert_eq!(told(&outcome), "retry TL0704 Some(7)");
 }
 

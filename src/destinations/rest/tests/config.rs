@@ -30,9 +30,9 @@ fn a_table_that_cannot_be_meant_is_refused_with_what_to_do() {
     check("preset = \"hubspto\"", &["TL0103", "[rest.crm]", "`hubspto`", "did you mean `hubspot`?"]);
     check("preset = \"saturn\"", &["TL0103", "there are: call_data_api, hubspot"]);
     check("preset = \"call_data_api\"", &["TL0104", "base_url is not set"]);
-    check("preset = \"hubspot\"\ncolour = 1", &["TL0102", "unknown field `colour`"]);
-    check("preset = \"hubspot\"\nauth.colour = \"x\"", &["unknown field `colour`"]);
-    check("preset = \"hubspot\"\n[create]\nverb = \"POST\"", &["TL0102", "unknown field `verb`"]);
+    check("preset = \"hubspot\"\ncolour = 1", &["TL0102", "[rest.crm]: there is no setting `colour`"]);
+    check("preset = \"hubspot\"\nauth.colour = \"x\"", &["TL0102", "there is no setting `auth.colour`"]);
+    check("preset = \"hubspot\"\n[create]\nverb = \"POST\"", &["TL0102", "there is no setting `create.verb`"]);
     check("preset = \"hubspot\"\nvalues.key_property = \"\"", &["TL0104", "values.key_property is not set"]);
     check("preset = \"hubspot\"\nbase_url = \"http://crm.example\"", &["TL0103", "plain http", "allow_http = true"]);
     check("preset = \"hubspot\"\nbase_url = \"crm\"", &["TL0103", "base_url is not a URL"]);
@@ -43,6 +43,28 @@ fn a_table_that_cannot_be_meant_is_refused_with_what_to_do() {
     check("preset = \"zoho\"\nauth.refresh_token = \"\"", &["TL0104", "auth.refresh_token is not set"]);
     check("preset = \"zoho\"\nauth.token_url = \"http://crm.example/token\"", &["auth.token_url", "plain http"]);
     check("base_url = \"https://crm.example\"", &["missing field `create`"]);
+    check(&format!("doubles = \"refused\"\n{MINIMAL}"), &["TL0104", "create.exists does not say", "status = [409]"]);
+    let nothing = "exists = { id = [\"/id\"] }";
+    check(&format!("doubles = \"refused\"\n{MINIMAL}{nothing}"), &["TL0104", "create.exists does not say"]);
+    check(&format!("doubles = \"look_up_first\"\n{MINIMAL}"), &["TL0104", "there is no look_up"]);
+    for body in ["{\"to\": \"{{ call.email }}\"}", "\"{{ call.email }}\"", "[1]", "text", "{\"a\": }"] {
+        let parts = ["TL0103", "[rest.crm]: create.body is no JSON object", "quotes around it"];
+        check(&MINIMAL.replace("\"{}\"", &format!("'{body}'")), &parts);
+    }
+    let one = "{\"a\": {% if call.phone %}{{ call.phone }}{% endif %}}";
+    check(&MINIMAL.replace("\"{}\"", &format!("'{one}'")), &["of which only the session id is known"]);
+    check(&MINIMAL.replace("POST", "PSOT"), &["TL0103", "create.method cannot be `PSOT`", "did you mean `POST`?"]);
+    check(&MINIMAL.replace("POST", "post"), &["TL0103", "did you mean `POST`?"]);
+    check(&format!("{MINIMAL}id = [\"result.id\"]"), &["TL0103", "create.id is `result.id`", "`/result/id`"]);
+    check(&format!("{MINIMAL}error = [\"error\"]"), &["create.error is `error`", "`/error`"]);
+    check(&format!("{MINIMAL}ok = {{ pointer = \"ok\", is = \"1\" }}"), &["create.ok.pointer is `ok`"]);
+    let says = "exists = { says = { pointer = \"code\", is = \"1\" } }";
+    check(&format!("{MINIMAL}{says}"), &["create.exists.says.pointer is `code`"]);
+    let ask = |more: &str| format!("{MINIMAL}[look_up]\nmethod = \"GET\"\npath = \"/calls\"\n{more}");
+    check(&ask("items = \"data\""), &["[rest.crm]: look_up.items is `data`", "`/data`"]);
+    check(&ask("key = [\"ref\"]"), &["look_up.key is `ref`"]);
+    check(&ask("id = [\"header:Location\"]"), &["look_up.id is `header:Location`"]);
+    check(&ask("id = []"), &["look_up.id names no place"]);
     check(&MINIMAL.replace("\"{}\"", "'{\"a\": {{ call.emial }}}'"), &["call.emial", "Did you mean `call.email`?"]);
     check(&MINIMAL.replace("\"{}\"", "'{\"a\": {{ values.colour }}}'"), &["values.colour"]);
     check(&MINIMAL.replace("\"{}\"", "'{{ call.key | colour }}'"), &["TL0103", "colour"]);
@@ -88,16 +110,14 @@ fn what_is_absent_is_left_out_and_what_is_empty_stays() {
 }
 
 #[test]
-fn a_body_that_is_no_json_object_refuses_the_call_without_its_words() {
-    for template in ["[1]", "{\"a\": }", "text"] {
-        let table = MINIMAL.replace("\"{}\"", &format!("'{template}'"));
-        let made = rest("crm", &table);
-        let problem = match made {
-            Err(problem) => problem,
-            Ok(rest) => rest.map(&redact(Call::new("sessions", "s1")), &no_person()).expect_err("no record"),
-        };
-        assert!(problem.to_string().contains("create.body"), "{problem}");
-    }
+fn a_body_that_is_no_json_for_one_call_refuses_it_without_its_words() {
+    let body = "{\"a\": {% if call.name == \"Ada\" %}Ada{% else %}1{% endif %}}";
+    let rest =
+        rest("crm", &MINIMAL.replace("\"{}\"", &format!("'{body}'"))).unwrap_or_else(|problem| panic!("{problem}"));
+    let mut call = Call::new("sessions", "s1");
+    call.caller.name = Some("Ada".to_owned());
+    let problem = rest.map(&redact(call), &no_person()).expect_err("no record");
+    assert!(problem.what.contains("create.body") && !problem.what.contains("Ada"), "{problem}");
 }
 
 #[test]
