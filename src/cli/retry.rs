@@ -8,7 +8,9 @@ use super::context::reading;
 use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
 use crate::config::Settings;
-use crate::engine::{Engine, Evidence, IntakeSummary, Reading, Route, RunSummary, counted, deliver, mend, reread};
+use crate::engine::{
+    Engine, Evidence, IntakeSummary, Reading, Route, RunSummary, counted, deliver, mend, rearm, reread,
+};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
 use crate::store::sqlite::SqliteStore;
@@ -95,7 +97,7 @@ impl Work {
             let which = Rearm { keys, ..self.which };
             let mut count = 0;
             for route in &routes {
-                count += rearm(context, &which, store.as_ref(), route.destination.name(), output).await?;
+                count += made_due(&engine, &which, store.as_ref(), route.destination.name(), output).await?;
             }
             output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
         }
@@ -205,14 +207,14 @@ async fn mended(
     }
 }
 
-async fn rearm(
-    context: &Context,
+async fn made_due(
+    engine: &Engine,
     which: &Rearm,
     store: &SqliteStore,
     destination: &str,
     output: &mut Output,
 ) -> Result<usize, Failure> {
-    let count = store.rearm(destination, which, context.clock.now_ms()).await?;
+    let count = rearm(engine, destination, which).await?;
     for key in which.keys.iter().flatten().filter(|_| !which.states.contains(&"delivered")) {
         tell_delivered(store, key, destination, output).await?;
     }

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod board;
+mod courtesy;
 mod dispatch;
 mod evidence;
 mod hands;
@@ -22,6 +23,7 @@ mod window;
 mod workers;
 
 pub use board::{Board, Condition, LATENCY_BOUNDS_MS, Latency, RouteFigures, SourceFigures};
+pub use courtesy::rearm;
 pub use dispatch::{DispatchLimits, Preview, Sketch, dispatch, unexpected};
 pub use evidence::Evidence;
 pub use intake::{IntakeLimits, Quarantined, Reading, intake, mend, read_suspects, reread};

@@ -82,8 +82,7 @@ pub trait DeliveryStore: Send + Sync {
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError>;
 
     /// Leases due deliveries that are not under suspicion, in the window's order by the time of their calls; with a scope, of
-    /// its calls alone. What a replay made due is leased only where nothing else is, and not by a process that is older than
-    /// the replay. What does not read back as it was written is not among them: it becomes a dead letter, and its files are
+    /// its calls alone. What a replay made due is apart, and not for a process that is older than the replay. What does not read back as it was written is not among them: it becomes a dead letter, and its files are
     /// noted to be read again.
     async fn claim(
         &self,
@@ -108,6 +107,9 @@ pub trait DeliveryStore: Send + Sync {
     /// Whether a call is due that [`DeliveryStore::claim_suspects`] gives.
     async fn has_suspects(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError>;
 
+    /// Whether something is due that [`DeliveryStore::claim`] gives as replayed.
+    async fn has_replayed(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError>;
+
     /// When the next delivery falls due, if any waits (leases of other processes do not count).
     async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError>;
 
@@ -124,9 +126,15 @@ pub trait DeliveryStore: Send + Sync {
 
     async fn release_hold(&self, destination: &str) -> Result<(), StoreError>;
 
-    /// Makes deliveries due again, some thousand in a transaction; answers how many. A person's `retry` also forgets
-    /// attempts.
-    async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError>;
+    /// The ids of the deliveries that [`DeliveryStore::rearm`] is to make due again.
+    async fn find_to_rearm(&self, destination: &str, which: &Rearm) -> Result<Vec<i64>, StoreError>;
+
+    /// Makes those of `ids` due again that still are as `which` says, in one transaction; answers how many. A person's
+    /// `retry` also forgets attempts.
+    async fn rearm(&self, ids: &[i64], which: &Rearm, now_ms: i64) -> Result<usize, StoreError>;
+
+    /// What other processes do that share this store.
+    async fn company(&self) -> Result<Company, StoreError>;
 
     /// Claims the making of a person for an address; false if somebody else alive has it, or if it was abandoned after
     /// `settled_ms`: what was asked for then may still take effect.
@@ -175,8 +183,8 @@ pub trait ReadStore: Send + Sync {
 
     async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
 
-    /// Deliveries of a destination in this state of the ledger, and with this code if one is given. Reads no more than
-    /// those, however large the ledger is.
+    /// Deliveries of a destination in this state of the ledger, and with this code if one is given; of the due ones, those
+    /// that this process may take. Reads no more than those, however large the ledger is.
     async fn count(
         &self,
         destination: &str,

@@ -253,6 +253,8 @@ pub struct Window {
     pub count: usize,
     pub parts: Parts,
     pub order: Order,
+    /// What a replay made due, in place of all else.
+    pub replayed: bool,
 }
 
 /// Which calls go out first.
@@ -261,6 +263,16 @@ pub enum Order {
     #[default]
     OldestFirst,
     NewestFirst,
+}
+
+/// What other processes do with the same store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// There is none.
+    Alone,
+    Idle,
+    /// One reads files, or delivers.
+    Busy,
 }
 
 /// Since when something stands still, in milliseconds since 1970.

@@ -113,12 +113,13 @@ CREATE UNIQUE INDEX temp.one_by_n ON one (n);
 DAY_MS = 86_400_000
 # Of each table: what a clone has of its own; all else is its original's.
 OWN = {
-    "call": {"call_key": "k.call_key", "source_id": "'clone_' || k.n", "started_at": f"t.started_at - k.back * {DAY_MS}",
+    # Without checksums, which are bound to the key: the content digest proves a clone.
+    "call": {"call_key": "k.call_key", "head_sum": "NULL", "tail_sum": "NULL", "source_id": "'clone_' || k.n", "started_at": f"t.started_at - k.back * {DAY_MS}",
              "day": "date(t.day, '-' || k.back || ' days')"},
     "call_body": {"call_key": "k.call_key"},
     "revision": {"call_key": "k.call_key", "raw_url": "t.raw_url || '.' || k.n"},
     "raw": {"id": "NULL", "url": "t.url || '.' || k.n", "call_key": "k.call_key", "day": "date(t.day, '-' || k.back || ' days')"},
-    "delivery": {"id": "NULL", "call_key": "k.call_key", "order_at": f"t.order_at - k.back * {DAY_MS}",
+    "delivery": {"id": "NULL", "call_key": "k.call_key", "remote_sum": "NULL", "person_sum": "NULL", "order_at": f"t.order_at - k.back * {DAY_MS}",
                  "since": "t.since - k.back * 1000", "updated_at": "t.updated_at - k.back * 1000"},
 }
 
@@ -359,6 +360,58 @@ def in_order(world, waiting, order, day):
     late = [at for at in times[:tenth] if (at < bound if order == "newest_first" else at > bound)]
     if late:
         raise Failed(f"{len(late)} of the first {tenth} delivered calls are out of order `{order}`")
+
+
+# Soak ---------------------------------------------------------------------------------------------------------------
+
+def soak(run, rng, seconds, per_second):
+    """A process serves a steady stream; what it holds of the machine is looked at each second."""
+    with Big(run, rng) as world:
+        today = world.now.date()
+        process = world.serve()
+        until("it is ready", lambda: "ok" in str(ready(process)), pause=0.2)
+        began, samples, names = time.monotonic(), [], []
+        while (gone := time.monotonic() - began) < seconds:
+            behind = int(gone * per_second) - len(names)
+            names += [call.name for call in world.put_on(today, behind)]
+            if gone >= len(samples):
+                samples.append((gone, *held(process.child.pid, world.ledger)))
+            time.sleep(0.05)
+        settled = lambda: world.read("SELECT count(*) FROM delivery WHERE state IN ('delivered', 'skipped')")[0][0]
+        until("all are settled", lambda: settled() == len(names), seconds=300, pause=0.5)
+        waited = world.read("""SELECT c.first_seen, d.delivered_at - c.first_seen FROM delivery d JOIN call c USING (call_key)
+                               WHERE d.state = 'delivered' ORDER BY c.first_seen""")
+        process.send(15)
+        if process.wait():
+            raise Failed(f"a process that served for {seconds} s fails: {process.words()[-800:]}")
+        judged = world.judge_org()
+        # What is taken once, caches and pools, is there after the first third.
+        late = [sample for sample in samples if sample[0] > seconds / 3]
+        half = len(waited) // 2
+        first, second = ([took / 1000 for _, took in part] for part in (waited[:half], waited[half:]))
+        fds, threads, wal = (sorted(sample[at] for sample in late) for at in (2, 3, 4))
+        return [(f"{len(names):,} calls at {len(names) / seconds:.0f} a second for {seconds} s, {judged:,} records judged: resident memory, most",
+                 f"{max(sample[1] for sample in samples) / 1024:.0f} MB", "< 150 MB"),
+                ("the same: slope of resident memory after the first third", f"{slope(late) * 3600 / 1024:+.1f} MB/h", "< 1 MB/h over 72 h"),
+                ("the same: open files, threads, least and most", f"{fds[0]} to {fds[-1]}, {threads[0]} to {threads[-1]}", "flat"),
+                ("the same: write-ahead log, most", f"{wal[-1] / 2**20:.1f} MB", "<= 64 MB"),
+                ("the same: from commit to record, p99 in the first and the second half",
+                 f"{share(first, 0.99) * 1000:.0f}, {share(second, 0.99) * 1000:.0f} ms", "<= +10 %")]
+
+
+def held(pid, ledger):
+    """Resident memory in KB, open files, threads, bytes of the write-ahead log."""
+    status = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status").read().splitlines())
+    log = f"{ledger}-wal"
+    return (int(status["VmRSS"].split()[0]), len(os.listdir(f"/proc/{pid}/fd")), int(status["Threads"]),
+            os.path.getsize(log) if os.path.exists(log) else 0)
+
+
+def slope(samples):
+    """KB a second, by least squares."""
+    mean_at, mean_kb = (sum(sample[at] for sample in samples) / len(samples) for at in (0, 1))
+    over = sum((sample[0] - mean_at) ** 2 for sample in samples)
+    return sum((sample[0] - mean_at) * (sample[1] - mean_kb) for sample in samples) / over
 
 
 # Memory -------------------------------------------------------------------------------------------------------------

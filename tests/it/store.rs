@@ -50,11 +50,16 @@ async fn ingest(store: &SqliteStore, items: Vec<IntakeItem>) -> Vec<IntakeResult
 }
 
 fn window(count: usize, parts: Parts) -> Window {
-    Window { count, parts, order: Order::OldestFirst }
+    Window { count, parts, order: Order::OldestFirst, replayed: false }
 }
 
 async fn claim(store: &SqliteStore, count: usize, now_ms: i64) -> Vec<Claimed> {
     store.claim(CRM, None, window(count, Parts::Whole), now_ms, now_ms + LEASE_MS).await.expect("a store that works")
+}
+
+async fn rearm(store: &SqliteStore, which: &Rearm, now_ms: i64) -> usize {
+    let ids = store.find_to_rearm(CRM, which).await.expect("a store that works");
+    store.rearm(&ids, which, now_ms).await.expect("a store that works")
 }
 
 fn delivered(one: &Claimed, remote_id: &str) -> Settlement {
@@ -225,7 +230,7 @@ async fn what_was_sent_without_a_known_outcome_stays_on_record_also_of_a_dead_le
     let dead = Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None };
     store.settle(vec![dead], 2000).await.expect("works");
     assert_eq!(state_of(&store, "s").await, "dead");
-    store.rearm(CRM, &Rearm { states: vec!["dead"], ..Rearm::default() }, 3000).await.expect("works");
+    rearm(&store, &Rearm { states: vec!["dead"], ..Rearm::default() }, 3000).await;
     let prior = claim(&store, 1, 3000).await.remove(0).intent.expect("what was sent is on record");
     assert_eq!((prior.at_ms, prior.digest), (2000, Digest::of(b"first")));
 }
@@ -280,7 +285,7 @@ async fn a_dead_letter_that_may_have_arrived_stays_dead_also_if_a_revision_came_
     ingest(&store, vec![item("s", 1, 3.0, 3)]).await;
     assert_eq!(state_of(&store, "s").await, "dead");
     let which = Rearm { states: vec!["dead"], ..Rearm::default() };
-    assert_eq!(store.rearm(CRM, &which, 0).await.expect("works"), 1);
+    assert_eq!(rearm(&store, &which, 0).await, 1);
     let again = claim(&store, 1, 0).await.remove(0);
     assert_eq!((again.revision.0, again.intent.is_none()), (3, true), "a person sends the newest");
 }
@@ -539,30 +544,34 @@ async fn a_hold_keeps_its_beginning_and_a_retry_forgets_attempts() {
     assert_eq!(store.next_due(CRM, None).await.expect("works"), Some(5000));
     assert!(claim(&store, 1, 4999).await.is_empty());
     let which = Rearm { states: vec!["due"], ..Rearm::default() };
-    assert_eq!(store.rearm(CRM, &which, 2).await.expect("works"), 1);
+    assert_eq!(rearm(&store, &which, 2).await, 1);
     assert_eq!(claim(&store, 1, 2).await.remove(0).attempts, 0);
 }
 
 #[tokio::test]
-async fn newest_first_claims_the_latest_call_first_and_a_replay_waits_for_both() {
+async fn newest_first_claims_the_latest_call_first_and_a_replay_is_apart() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), "a1");
     ingest(&store, [3, 1, 2].map(|at| item(&format!("rm_{at}"), at * 100, 60.0, 1)).into()).await;
-    let take = async |count, order, now_ms| {
-        let window = Window { count, parts: Parts::Head, order };
+    let take = async |count, order, replayed, now_ms| {
+        let window = Window { count, parts: Parts::Head, order, replayed };
         let claimed = store.claim(CRM, None, window, now_ms, now_ms + LEASE_MS).await.expect("works");
         claimed.into_iter().map(|one| (one.call.call().source_id.clone(), one)).unzip::<_, _, Vec<_>, Vec<_>>()
     };
-    let (ids, claimed) = take(2, Order::NewestFirst, 0).await;
+    let (ids, claimed) = take(2, Order::NewestFirst, false, 0).await;
     assert_eq!(ids, ["rm_3", "rm_2"]);
     store
         .settle(claimed.iter().map(|one| delivered(one, &one.delivery_id.to_string())).collect(), 1)
         .await
         .expect("works");
     let replay = Rearm { states: vec!["delivered"], replay: true, ..Rearm::default() };
-    assert_eq!(store.rearm(CRM, &replay, 0).await.expect("works"), 2);
-    for (order, ids) in [(Order::NewestFirst, vec!["rm_1"]), (Order::OldestFirst, vec!["rm_2", "rm_3"])] {
-        assert_eq!(take(9, order, 2).await.0, ids, "what is not replayed comes first, and alone");
+    assert_eq!(rearm(&store, &replay, 1).await, 2);
+    for (order, replayed, ids) in [
+        (Order::NewestFirst, false, vec!["rm_1"]),
+        (Order::NewestFirst, true, vec!["rm_3", "rm_2"]),
+        (Order::OldestFirst, true, vec![]),
+    ] {
+        assert_eq!(take(9, order, replayed, 2).await.0, ids, "{order:?}, replayed: {replayed}");
     }
 }
 
@@ -583,6 +592,79 @@ async fn how_long_something_stands_still_counts_from_when_it_began_to() {
     let dead = claimed.iter().map(|one| Settlement { change: dead.clone(), ..delivered(one, "") });
     store.settle(dead.collect(), 6000).await.expect("works");
     assert_eq!(oldest().await, OldestSince { dead_ms: Some(6000), waiting_ms: None });
-    store.rearm(CRM, &Rearm { states: vec!["dead"], ..Rearm::default() }, 7000).await.expect("works");
+    rearm(&store, &Rearm { states: vec!["dead"], ..Rearm::default() }, 7000).await;
     assert_eq!(oldest().await, OldestSince { dead_ms: None, waiting_ms: Some(7000) });
+}
+
+#[tokio::test]
+async fn a_report_and_the_counts_are_what_the_listing_shows_after_every_step() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a1");
+    let day_s = 86_400;
+    let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    // By day and state, of the listing, of the report and of the tally.
+    let agree = async |step: &str| {
+        let rows = store.deliveries(&DeliveryFilter::default()).await.expect("works");
+        let mut listed = std::collections::BTreeMap::<(Option<String>, &str), u64>::new();
+        let mut states = std::collections::BTreeMap::<String, u64>::new();
+        for row in &rows {
+            let state = if row.state == "leased" || row.state == "unknown" { "due" } else { row.state.as_str() };
+            *listed.entry((row.day.clone(), state)).or_default() += 1;
+            *states.entry(row.state.clone()).or_default() += 1;
+            seen.borrow_mut().insert(row.state.clone());
+        }
+        let mut reported = std::collections::BTreeMap::new();
+        for day in &store.report(date(1970, 1, 1), date(1970, 1, 9)).await.expect("works") {
+            let (skipped, dead) = (day.skipped.values().sum::<u64>(), day.dead.values().sum::<u64>());
+            let figures = [("delivered", day.delivered), ("skipped", skipped), ("dead", dead), ("due", day.waiting)];
+            assert_eq!(figures.iter().map(|(_, count)| count).sum::<u64>(), day.calls, "{step}");
+            let some = figures.into_iter().filter(|(_, count)| *count > 0);
+            reported.extend(some.map(|(state, count)| ((day.day.clone(), state), count)));
+        }
+        assert_eq!(reported, listed, "{step}");
+        let mut tallied = std::collections::BTreeMap::<String, u64>::new();
+        for row in store.tally(CRM, None).await.expect("works") {
+            *tallied.entry(row.state).or_default() += row.count;
+        }
+        assert_eq!(tallied, states, "{step}");
+        let due = states.get("due").copied().unwrap_or_default() + states.get("unknown").copied().unwrap_or_default();
+        assert_eq!(store.count(CRM, "due", None, None).await.expect("works"), due, "{step}");
+        assert_eq!(store.next_due(CRM, None).await.expect("works").is_some(), due > 0, "{step}");
+    };
+    agree("nothing").await;
+    let mut items: Vec<IntakeItem> = (0..6).map(|n| item(&format!("rm_{n}"), n * day_s, 1.0, 1)).collect();
+    let undated = Call::new("sessions", "undated");
+    let fate = IntakeCall::of(redact(undated), Digest::of(b"undated"), Vec::new()).expect("a call that can be encoded");
+    items.push(IntakeItem { raw: raw("undated", 1), day: None, fate: IntakeFate::Call(Box::new(fate)) });
+    ingest(&store, items).await;
+    agree("read").await;
+    let claimed = claim(&store, 5, 0).await;
+    agree("claimed").await;
+    let problem = || StoredProblem { code: "TL0601".into(), what: "refused".into(), help: String::new() };
+    let settle = |one: &Claimed, change: Change| Settlement { change, ..delivered(one, "") };
+    let settlements = vec![
+        delivered(&claimed[0], "00T1"),
+        settle(&claimed[1], Change::Skipped { problem: problem(), match_json: "{}".to_owned() }),
+        settle(&claimed[2], Change::Dead { problem: problem(), intent: IntentFate::Clear }),
+        again(&claimed[3], 5, IntentFate::Clear),
+        delivered(&claimed[4], "00T2"),
+    ];
+    assert_eq!(store.settle(settlements, 1).await.expect("works"), 5);
+    agree("settled").await;
+    // Its day is another one now, and with it that of its delivery.
+    ingest(&store, vec![item("rm_0", 7 * day_s, 2.0, 2)]).await;
+    agree("changed").await;
+    for which in [
+        Rearm { states: vec!["delivered"], replay: true, ..Rearm::default() },
+        Rearm { states: vec!["dead", "skipped"], ..Rearm::default() },
+    ] {
+        assert!(rearm(&store, &which, 9).await > 0);
+        agree("due again").await;
+    }
+    drop(store);
+    let younger = open(folder.path(), "a2");
+    assert_eq!(younger.count(CRM, "due", None, None).await.expect("works"), 7);
+    for state in ["due", "leased", "delivered", "skipped", "dead"] {
+        assert!(seen.borrow().contains(state), "no step had one that is {state}");
+    }
 }

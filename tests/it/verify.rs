@@ -324,8 +324,11 @@ fn without_checksums(path: &Path) {
     let ledger = Connection::open(path).expect("a ledger");
     ledger
         .execute_batch(
-            "DROP INDEX delivery_due; DROP INDEX delivery_dead; DROP INDEX delivery_listed;
-             ALTER TABLE delivery DROP COLUMN replay; ALTER TABLE delivery DROP COLUMN since;
+            "DROP TRIGGER delivery_has_day; DROP TRIGGER delivery_keeps_day;
+             DROP INDEX delivery_due; DROP INDEX delivery_next; DROP INDEX delivery_dead; DROP INDEX delivery_listed;
+             DROP INDEX delivery_reported; ALTER TABLE delivery DROP COLUMN match_verdict;
+             ALTER TABLE delivery DROP COLUMN match_rule; ALTER TABLE delivery DROP COLUMN replay;
+             ALTER TABLE delivery DROP COLUMN since; ALTER TABLE delivery DROP COLUMN day;
              CREATE INDEX delivery_due ON delivery (destination, order_at) WHERE state = 'due';
              DROP TABLE file_in_hand; DROP TABLE file_suspect; DROP INDEX delivery_suspect;
              ALTER TABLE delivery DROP COLUMN company; ALTER TABLE delivery DROP COLUMN deaths;
@@ -625,6 +628,9 @@ async fn what_contradicts_itself_is_told_by_name() {
     check("UPDATE delivery SET code = NULL WHERE state = 'skipped'", &["reason"]);
     check(&format!("UPDATE delivery SET record_json = '{{' {one}"), &["delivery-json"]);
     check(&format!("UPDATE delivery SET attempts = 'many' {one}"), &["counts"]);
+    check(&format!("UPDATE delivery SET since = 'then' {one}"), &["waiting"]);
+    check(&format!("UPDATE delivery SET replay = -1 {one}"), &["waiting"]);
+    check(&format!("UPDATE delivery SET day = NULL {one}"), &["day-of-delivery"]);
     check("UPDATE raw SET state = 'lost' WHERE id = 1", &["file-state"]);
     check("UPDATE raw SET call_key = 'x' WHERE id = 1", &["file-call"]);
     check("UPDATE raw SET digest = NULL WHERE id = 1", &["file-digest"]);

@@ -34,9 +34,9 @@ pub(super) struct Wish {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
-    /// All that no process died with, in this order.
-    Trusted(Order),
-    /// All others.
+    /// Those that no process died with, in this order: those that a replay made due, or the others.
+    Trusted { order: Order, replayed: bool },
+    /// All that a process died with.
     Suspects,
 }
 
@@ -60,13 +60,9 @@ const BYTES: &str = "SELECT b.head_bytes + CASE WHEN ?2 OR c.head_sum IS NULL TH
 const LEASE: &str = "UPDATE delivery SET state = 'leased', owner = ?2, lease_until = ?3, fence = fence + 1,
     leased_revision = desired_revision WHERE id = ?1";
 
-/// Leases what is due; what does not read back stands among it. What is not replayed comes first, and alone: a window of
-/// a few is soon over, and the next is looked for.
+/// Leases what is due; what does not read back stands among it.
 pub(super) fn lease(connection: &Connection, wish: &Wish) -> Result<Vec<Result<Leased, Damage>>, StoreError> {
-    let due = match due(connection, wish, false)? {
-        none if none.is_empty() => due(connection, wish, true)?,
-        some => some,
-    };
+    let due = due(connection, wish)?;
     let (mut measure, mut take) = (connection.prepare_cached(BYTES)?, connection.prepare_cached(LEASE)?);
     let mut read = connection.prepare_cached(LEASED)?;
     let (mut leased, mut bytes) = (Vec::with_capacity(due.len()), 0u64);
@@ -94,22 +90,32 @@ pub(super) fn lease(connection: &Connection, wish: &Wish) -> Result<Vec<Result<L
 }
 
 /// Delivery, call and company of each, in order.
-fn due(connection: &Connection, wish: &Wish, replay: bool) -> Result<Vec<(i64, String, usize)>, StoreError> {
+fn due(connection: &Connection, wish: &Wish) -> Result<Vec<(i64, String, usize)>, StoreError> {
     let (among, values) = scope::condition(wish.scope.as_ref(), 6);
     // The least suspect first: however often processes are killed from outside, it is seldom the same call that is met.
-    let (which, along) = match wish.which {
-        Which::Suspects => ("company > 0", "d.deaths, d.company DESC, d.order_at, d.id"),
-        Which::Trusted(Order::OldestFirst) => ("company = 0", "d.order_at, d.id"),
-        Which::Trusted(Order::NewestFirst) => ("company = 0", "d.order_at DESC, d.id DESC"),
+    let (index, which, along) = match wish.which {
+        Which::Suspects => ("delivery_suspect", "d.company > 0", "d.deaths, d.company DESC, d.order_at, d.id"),
+        Which::Trusted { order: Order::OldestFirst, .. } => {
+            ("delivery_due", "d.company = 0", "d.replay, d.order_at, d.id")
+        }
+        Which::Trusted { order: Order::NewestFirst, .. } => {
+            ("delivery_due", "d.company = 0", "d.replay DESC, d.order_at DESC, d.id DESC")
+        }
     };
+    // Without a scope, so that what is due is walked in its order and nothing is sorted.
+    let by = if wish.scope.is_none() { format!("INDEXED BY {index}") } else { String::new() };
     let find = format!(
-        "SELECT d.id, d.call_key, d.company FROM delivery d
-         WHERE d.destination = ?1 AND d.state = 'due' AND d.replay = ?4 AND (NOT ?4 OR d.since <= ?5)
-           AND d.next_at <= ?2 AND d.{which}{among} ORDER BY {along} LIMIT ?3"
+        "SELECT d.id, d.call_key, d.company FROM delivery d {by}
+         WHERE d.destination = ?1 AND d.state = 'due' AND d.replay BETWEEN ?4 AND ?5 AND d.next_at <= ?2
+           AND {which}{among} ORDER BY {along} LIMIT ?3"
     );
-    let count = wish.count as i64;
-    let all =
-        [Value::from(wish.destination.clone()), wish.now_ms.into(), count.into(), replay.into(), wish.began_ms.into()];
+    let (first, last) = match wish.which {
+        Which::Suspects => (0, wish.began_ms),
+        Which::Trusted { replayed: true, .. } => (1, wish.began_ms),
+        Which::Trusted { replayed: false, .. } => (0, 0),
+    };
+    let name = Value::from(wish.destination.clone());
+    let all = [name, wish.now_ms.into(), (wish.count as i64).into(), first.into(), last.into()];
     let mut statement = connection.prepare_cached(&find)?;
     let rows = statement.query_map(params_from_iter(all.into_iter().chain(values)), |row| {
         let key = String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();

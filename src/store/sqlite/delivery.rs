@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::claim::{self, Leased, Which, Wish};
 use super::owners::Fate;
@@ -16,8 +16,8 @@ use crate::problem::OUTCOME_UNKNOWN;
 use crate::proof::{self, Protection};
 use crate::store::checksum::of_target;
 use crate::store::{
-    Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, Rearm, Scope, Settlement, StoreError, StoredProblem,
-    Window,
+    Change, Claimed, Company, DeliveryStore, Intent, IntentFate, Parts, Rearm, Scope, Settlement, StoreError,
+    StoredProblem, Window,
 };
 
 #[async_trait]
@@ -60,7 +60,7 @@ impl DeliveryStore for SqliteStore {
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
         let (owner, destination, scope) = (self.owner_id().to_owned(), destination.to_owned(), scope.cloned());
-        let (which, began_ms) = (Which::Trusted(window.order), self.began_ms());
+        let (which, began_ms) = (Which::Trusted { order: window.order, replayed: window.replayed }, self.began_ms());
         let (whole, count) = (window.parts == Parts::Whole, window.count);
         self.lease(Wish { destination, scope, owner, began_ms, count, which, whole, now_ms, lease_until_ms }).await
     }
@@ -89,17 +89,32 @@ impl DeliveryStore for SqliteStore {
         .await
     }
 
+    async fn has_replayed(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError> {
+        let (destination, began_ms) = (destination.to_owned(), self.began_ms());
+        self.read(move |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_next
+                WHERE destination = ?1 AND state = 'due' AND replay BETWEEN 1 AND ?2 AND next_at <= ?3)";
+            Ok(connection.prepare_cached(sql)?.query_row(params![destination, began_ms, now_ms], |row| row.get(0))?)
+        })
+        .await
+    }
+
     async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError> {
         let mine = [Value::from(destination.to_owned()), self.began_ms().into()];
         let (among, values) = scope::condition(scope, 3);
-        let sql = format!(
-            "SELECT min(d.next_at) FROM delivery d
-             WHERE d.destination = ?1 AND d.state = 'due' AND (NOT d.replay OR d.since <= ?2){among}"
-        );
+        // Apart: that of what no replay made due is the first of its index.
+        let min = |replay: &str| {
+            format!(
+                "SELECT min(d.next_at) FROM delivery d{} WHERE d.destination = ?1 AND d.state = 'due' AND {replay}{among}",
+                if scope.is_none() { " INDEXED BY delivery_next" } else { "" }
+            )
+        };
+        let sql = format!("SELECT ({}), ({})", min("d.replay = 0"), min("d.replay BETWEEN 1 AND ?2"));
         self.read(move |connection| {
             let all = params_from_iter(mine.into_iter().chain(values));
-            let next = connection.prepare_cached(&sql)?.query_row(all, |row| row.get(0))?;
-            Ok(next)
+            let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let (own, replayed): (Option<i64>, Option<i64>) = connection.prepare_cached(&sql)?.query_row(all, row)?;
+            Ok(own.into_iter().chain(replayed).min())
         })
         .await
     }
@@ -183,26 +198,44 @@ impl DeliveryStore for SqliteStore {
         .await
     }
 
-    async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError> {
+    async fn find_to_rearm(&self, destination: &str, which: &Rearm) -> Result<Vec<i64>, StoreError> {
         let (sql, values) = rearm::find(destination, which);
-        let ids: Vec<i64> = self
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(&sql)?;
-                let ids = statement.query_map(params_from_iter(values), |row| row.get(0))?;
-                Ok(ids.collect::<Result<_, _>>()?)
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let ids = statement.query_map(params_from_iter(values), |row| row.get(0))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    async fn rearm(&self, ids: &[i64], which: &Rearm, now_ms: i64) -> Result<usize, StoreError> {
+        let replay = if which.replay { self.began_ms() } else { 0 };
+        let (ids, sql) = (ids.to_vec(), rearm::statement(which));
+        self.write("rearm", move |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            ids.iter().try_fold(0, |sum, id| Ok(sum + statement.execute([now_ms, *id, replay])?))
+        })
+        .await
+    }
+
+    async fn company(&self) -> Result<Company, StoreError> {
+        let (me, path) = (self.owner_id().to_owned(), self.path().to_owned());
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, EXISTS (SELECT 1 FROM file_in_hand f WHERE f.owner = o.id)
+                   OR EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'leased' AND d.owner = o.id)
+                 FROM owner o WHERE o.id <> ?1",
+            )?;
+            let others = statement.query_map([me], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let others: Vec<(String, bool)> = others.collect::<Result<_, _>>()?;
+            let alive = others.iter().filter(|(id, _)| !owners::is_gone(&path, id)).map(|(_, is_busy)| *is_busy);
+            Ok(match alive.max() {
+                None => Company::Alone,
+                Some(false) => Company::Idle,
+                Some(true) => Company::Busy,
             })
-            .await?;
-        let since_ms = if which.replay { self.began_ms() } else { now_ms };
-        let mut count = 0;
-        for some in ids.chunks(rearm::CHUNK) {
-            let (some, sql) = (some.to_vec(), rearm::statement(which));
-            let job = move |connection: &Connection| {
-                let mut statement = connection.prepare_cached(&sql)?;
-                some.iter().try_fold(0, |sum, id| Ok(sum + statement.execute([now_ms, *id, since_ms])?))
-            };
-            count += self.write("rearm", job).await?;
-        }
-        Ok(count)
+        })
+        .await
     }
 
     async fn enlist(&self, destination: &str, keys: &[CallKey], now_ms: i64) -> Result<usize, StoreError> {

@@ -67,7 +67,7 @@ struct Shared {
 struct Writing {
     writer: Writer,
     owner: Owner,
-    /// When this process began; its settings are not newer.
+    /// When this process began, never 0; its settings are not newer.
     began_ms: i64,
 }
 
@@ -90,7 +90,7 @@ impl SqliteStore {
         forget_the_future(&connection, now_ms).map_err(StoreError::from)?;
         proof::reached("open ledger", Step::After);
         let writer = Writer::start(connection)?;
-        Ok(SqliteStore::new(path, Reading::BesideWriter, Some(Writing { writer, owner, began_ms: now_ms })))
+        Ok(SqliteStore::new(path, Reading::BesideWriter, Some(Writing { writer, owner, began_ms: now_ms.max(1) })))
     }
 
     fn new(path: &Path, reading: Reading, writing: Option<Writing>) -> SqliteStore {
@@ -179,7 +179,7 @@ fn forget_the_future(connection: &Connection, now_ms: i64) -> rusqlite::Result<(
     connection.execute("UPDATE delivery SET intent_at = ?1 WHERE state = 'due' AND intent_at > ?1", [now_ms])?;
     let late_ms = now_ms.saturating_add(PAUSE_LONGEST_MS);
     connection.execute("UPDATE delivery SET next_at = ?1 WHERE state = 'due' AND next_at > ?2", [now_ms, late_ms])?;
-    connection.execute("UPDATE delivery SET since = ?1 WHERE state = 'due' AND since > ?1", [now_ms])?;
+    connection.execute("UPDATE delivery SET replay = ?1 WHERE state = 'due' AND replay > ?1", [now_ms])?;
     connection.execute("UPDATE person_claim SET at = ?1 WHERE at > ?1", [now_ms])?;
     Ok(())
 }

@@ -6,9 +6,6 @@ use rusqlite::types::Value;
 
 use crate::store::Rearm;
 
-/// Made due in one transaction: nobody else who writes waits for long, however many there are.
-pub(super) const CHUNK: usize = 500;
-
 /// Finds the ids, and what is bound to it.
 pub(super) fn find(destination: &str, which: &Rearm) -> (String, Vec<Value>) {
     let mut values = vec![Value::from(destination.to_owned())];
@@ -36,7 +33,7 @@ pub(super) fn find(destination: &str, which: &Rearm) -> (String, Vec<Value>) {
     (format!("SELECT id FROM delivery WHERE destination = ?1 AND {}", conditions.join(" AND ")), values)
 }
 
-/// Makes the delivery `?2` due at `?1`, as of `?3`, unless it was taken to another state since it was found.
+/// Makes the delivery `?2` due at `?1`, by the replay `?3`, unless it was taken to another state since it was found.
 pub(super) fn statement(which: &Rearm) -> String {
     let recreate = match which.recreate {
         true => ", remote_id = NULL, remote_sum = NULL, delivered_digest = NULL, delivered_revision = 0",
@@ -48,10 +45,9 @@ pub(super) fn statement(which: &Rearm) -> String {
            person_object = CASE WHEN remote_id IS NULL THEN NULL ELSE person_object END,
            person_id = CASE WHEN remote_id IS NULL THEN NULL ELSE person_id END,
            person_sum = CASE WHEN remote_id IS NULL THEN NULL ELSE person_sum END,
-           since = CASE WHEN state = 'due' THEN since ELSE ?3 END,
-           replay = CASE WHEN state = 'due' THEN replay ELSE {} END {recreate}
+           since = CASE WHEN state = 'due' THEN since ELSE ?1 END,
+           replay = CASE WHEN state = 'due' THEN replay ELSE ?3 END {recreate}
          WHERE id = ?2 AND state IN ({})",
-        i32::from(which.replay),
         states(which)
     )
 }

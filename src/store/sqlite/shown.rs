@@ -45,9 +45,8 @@ impl Shown {
         let hold = format!("LEFT JOIN hold h ON h.destination = d.destination AND {due}");
         // Only a later revision can bring another address.
         let former = format!(
-            "CASE WHEN d.state = 'delivered' AND d.desired_revision > 1 AND json_valid(d.match_json) THEN
-               CASE json_extract(d.match_json, '$.verdict')
-                 WHEN 'no_match' THEN '{NO_MATCH}' WHEN 'ambiguous' THEN '{AMBIGUOUS}' WHEN 'no_email' THEN '{NO_EMAIL}' END
+            "CASE WHEN d.state = 'delivered' AND d.desired_revision > 1 THEN
+               CASE d.match_verdict WHEN 'no_match' THEN '{NO_MATCH}' WHEN 'ambiguous' THEN '{AMBIGUOUS}' WHEN 'no_email' THEN '{NO_EMAIL}' END
              END"
         );
         Ok(Shown { state, hold, former })

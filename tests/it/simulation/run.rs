@@ -15,13 +15,13 @@ use trunkline::config;
 use trunkline::destinations::Destination;
 use trunkline::destinations::rest::Rest;
 use trunkline::destinations::salesforce::Salesforce;
-use trunkline::engine::{Days, DispatchLimits, Engine, Pace, Reading, Route, Serving, Stop, SyncRun};
+use trunkline::engine::{Days, DispatchLimits, Engine, Pace, Reading, Route, Serving, Stop, SyncRun, rearm};
 use trunkline::proof::{self, Protection, Step};
 use trunkline::sim::salesforce::{Credentials, Fault, FaultKind, Options, Org, Settings};
 use trunkline::sim::{call_data_api, harness};
 use trunkline::sources::object_store::ObjectStore;
+use trunkline::store::Rearm;
 use trunkline::store::sqlite::SqliteStore;
-use trunkline::store::{DeliveryStore, Rearm};
 
 use super::day::{self, Day};
 use super::disk::{self, Blow, DiskFigures};
@@ -564,9 +564,7 @@ impl Machine {
         if retries {
             for route in &routes {
                 let which = Rearm { states: vec!["dead", "due"], ..Rearm::default() };
-                let rearmed =
-                    store.rearm(route.destination.name(), &which, self.world.clock_now().as_millisecond()).await;
-                if let Err(error) = rearmed {
+                if let Err(error) = rearm(&engine, route.destination.name(), &which).await {
                     return self.failed(&error);
                 }
             }
