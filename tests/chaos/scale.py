@@ -368,11 +368,13 @@ def soak(run, rng, seconds, per_second):
     """A process serves a steady stream; what it holds of the machine is looked at each second."""
     with Big(run, rng) as world:
         today = world.now.date()
+        # A folder that is not there is no source.
+        names = [call.name for call in world.put_on(today, 10)]
         process = world.serve()
         until("it is ready", lambda: "ok" in str(ready(process)), pause=0.2)
-        began, samples, names = time.monotonic(), [], []
+        began, samples = time.monotonic(), []
         while (gone := time.monotonic() - began) < seconds:
-            behind = int(gone * per_second) - len(names)
+            behind = max(0, int(gone * per_second) - len(names))
             names += [call.name for call in world.put_on(today, behind)]
             if gone >= len(samples):
                 samples.append((gone, *held(process.child.pid, world.ledger)))
