@@ -37,6 +37,7 @@ impl Figures {
         families.push(self.quarantined().await?);
         families.extend(of_routes(&routes));
         families.push(self.standing(&routes).await?);
+        families.extend(self.ages(&routes).await?);
         let mut build = Family::new("trunkline_build_info", Kind::Gauge, "The program that runs; always 1.");
         build.add(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         families.push(build);
@@ -69,6 +70,28 @@ impl Figures {
             }
         }
         Ok(family)
+    }
+
+    /// How long the oldest that stand still have done so.
+    async fn ages(&self, routes: &[RouteFigures]) -> Result<[Family; 2], StoreError> {
+        let mut dead = Family::new(
+            "trunkline_oldest_dead_letter_age_seconds",
+            Kind::Gauge,
+            "How long the oldest dead letter has been one; 0 where there is none.",
+        );
+        let mut waiting = Family::new(
+            "trunkline_oldest_waiting_age_seconds",
+            Kind::Gauge,
+            "How long the call that waits longest has been due; 0 where none waits.",
+        );
+        let now_ms = self.clock.now_ms();
+        let age = |since_ms: Option<i64>| since_ms.map_or(0.0, |since_ms| (now_ms - since_ms).max(0) as f64 / 1000.0);
+        for route in routes {
+            let oldest = self.store.oldest_since(&route.name).await?;
+            dead.add(&[("destination", &route.name)], age(oldest.dead_ms));
+            waiting.add(&[("destination", &route.name)], age(oldest.waiting_ms));
+        }
+        Ok([dead, waiting])
     }
 }
 

@@ -12,6 +12,7 @@ mod list;
 mod output;
 mod preview;
 mod progress;
+mod replay;
 mod report;
 mod report_page;
 mod retry;
@@ -106,6 +107,8 @@ enum Command {
     Deliveries(list::DeliveryArguments),
     /// Make deliveries or quarantined files due again, and deliver.
     Retry(retry::Arguments),
+    /// Deliver calls once more through a changed mapping; the others are left alone.
+    Replay(replay::Arguments),
     /// Files that could not be understood.
     Quarantine(list::QuarantineArguments),
     /// Figures per day: calls, delivered, skipped by reason, match rate, errors.
@@ -133,6 +136,7 @@ pub async fn run(cli: Cli, environment: Environment, output: &mut Output) -> Exi
         Command::Calls(arguments) => list::calls(&context, arguments, output).await,
         Command::Deliveries(arguments) => list::deliveries(&context, arguments, output).await,
         Command::Retry(arguments) => retry::run(&context, arguments, output).await,
+        Command::Replay(arguments) => replay::run(&context, arguments, output).await,
         Command::Quarantine(arguments) => list::quarantine(&context, arguments, output).await,
         Command::Report(arguments) => report::run(&context, arguments, output).await,
         Command::Verify(arguments) => verify::run(&context, arguments, output).await,

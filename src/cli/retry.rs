@@ -8,7 +8,9 @@ use super::context::reading;
 use super::output::visible;
 use super::{Context, Exit, Failure, Output, list, sync};
 use crate::config::Settings;
-use crate::engine::{Engine, Evidence, IntakeSummary, Reading, RunSummary, counted, deliver, mend, reread};
+use crate::engine::{
+    Engine, Evidence, IntakeSummary, Reading, Route, RunSummary, counted, deliver, mend, rearm, reread,
+};
 use crate::model::CallKey;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem};
 use crate::store::sqlite::SqliteStore;
@@ -44,55 +46,127 @@ pub async fn run(context: &Context, arguments: Arguments, output: &mut Output) -
         let what = "--quarantine reads files again; --reason, --from, --to and --recreate are about deliveries";
         return Err(Problem::new(CONFIG_CONTRADICTION, what, "run the two commands one after the other").into());
     }
-    let store = context.open_existing_store(&settings.store_path)?;
-    context.stop_on_signals();
-    let engine = context.engine(Arc::clone(&store), sync::progress(output));
-    let upload = context.upload_route(&settings, store.as_ref()).await?;
-    let only_uploads = upload.is_some() && settings.source.is_none() && store.tally(SALESFORCE, None).await?.is_empty();
-    let mut routes =
-        if only_uploads && settings.rest_names().is_empty() { Vec::new() } else { context.routes(&settings)? };
-    let read_for = routes.len();
-    routes.extend(upload);
-    let started_ms = context.clock.now_ms();
-    let run_id = store.begin_run("retry", started_ms).await?;
-
-    // Without a source nothing can be read again, but what is in the ledger can be delivered.
-    let reading = match settings.source() {
-        Ok(_) => Ok(reading(&settings, context.source(&settings)?, &routes[..read_for])),
-        Err(problem) => Err(problem),
-    };
-    let mut intake = IntakeSummary::default();
-    if arguments.quarantine {
-        let parts: Vec<Option<String>> = match arguments.sessions.as_slice() {
-            [] => vec![None],
-            sessions => sessions.iter().cloned().map(Some).collect(),
-        };
-        for part in parts {
-            intake.add(reread(&engine, reading.as_ref().map_err(Problem::clone)?, part).await?);
-        }
-    } else {
-        let keys = keys(&arguments, &settings, store.as_ref(), output).await?;
-        intake.add(mended(&engine, &reading, store.as_ref(), keys.as_deref().unwrap_or_default(), output).await?);
-        let which = Rearm { keys, ..which };
-        let mut count = 0;
-        for route in &routes {
-            let name = route.destination.name();
-            count += rearm(context, &which, store.as_ref(), name, output).await?;
-        }
-        output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
-    }
-    let evidence =
-        reading.as_ref().ok().map(|reading| Evidence { readings: std::slice::from_ref(reading), since_ms: started_ms });
-    let mut delivered = deliver(&engine, &routes, None, evidence).await?;
-    for one in &mut delivered {
-        intake.add(std::mem::take(&mut one.delivery.reread));
-    }
-    let ended_ms = context.clock.now_ms();
-    let summary = RunSummary::of(intake, delivered, ended_ms - started_ms, context.stop.is_asked());
-    let json = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
-    store.end_run(run_id, &json, ended_ms).await?;
     let nothing = if arguments.quarantine { "no file is in quarantine, and nothing is due" } else { "nothing is due" };
-    sync::tell(context, &summary, nothing, output)
+    let (sessions, quarantine) = (arguments.sessions, arguments.quarantine);
+    let work = Work { command: "retry", sessions, which, quarantine, destination: None, nothing };
+    work.run(context, &settings, output).await
+}
+
+/// What is to be made due again, and delivered.
+pub(super) struct Work {
+    /// How the run stands in the ledger.
+    pub command: &'static str,
+    pub sessions: Vec<String>,
+    /// But for the sessions, which only the ledger knows.
+    pub which: Rearm,
+    /// Quarantined files are read again instead.
+    pub quarantine: bool,
+    /// This one alone.
+    pub destination: Option<String>,
+    /// What is said where nothing was due.
+    pub nothing: &'static str,
+}
+
+impl Work {
+    pub async fn run(self, context: &Context, settings: &Settings, output: &mut Output) -> Result<Exit, Failure> {
+        let store = context.open_existing_store(&settings.store_path)?;
+        context.stop_on_signals();
+        let engine = context.engine(Arc::clone(&store), sync::progress(output));
+        let (routes, read_for) = self.routes(context, settings, store.as_ref()).await?;
+        let started_ms = context.clock.now_ms();
+        let run_id = store.begin_run(self.command, started_ms).await?;
+
+        // Without a source nothing can be read again, but what is in the ledger can be delivered.
+        let reading = match settings.source() {
+            Ok(_) => Ok(reading(settings, context.source(settings)?, &routes[..read_for])),
+            Err(problem) => Err(problem),
+        };
+        let mut intake = IntakeSummary::default();
+        if self.quarantine {
+            let parts: Vec<Option<String>> = match self.sessions.as_slice() {
+                [] => vec![None],
+                sessions => sessions.iter().cloned().map(Some).collect(),
+            };
+            for part in parts {
+                intake.add(reread(&engine, reading.as_ref().map_err(Problem::clone)?, part).await?);
+            }
+        } else {
+            let keys = self.keys(settings, store.as_ref(), output).await?;
+            let named = keys.as_deref().unwrap_or_default();
+            intake.add(mended(&engine, &reading, store.as_ref(), named, output).await?);
+            let which = Rearm { keys, ..self.which };
+            let mut count = 0;
+            for route in &routes {
+                count += made_due(&engine, &which, store.as_ref(), route.destination.name(), output).await?;
+            }
+            output.say(counted(count as u64, "delivery is due again", "deliveries are due again"));
+        }
+        let evidence = reading
+            .as_ref()
+            .ok()
+            .map(|reading| Evidence { readings: std::slice::from_ref(reading), since_ms: started_ms });
+        let mut delivered = deliver(&engine, &routes, None, evidence).await?;
+        for one in &mut delivered {
+            intake.add(std::mem::take(&mut one.delivery.reread));
+        }
+        let ended_ms = context.clock.now_ms();
+        let summary = RunSummary::of(intake, delivered, ended_ms - started_ms, context.stop.is_asked());
+        let json = serde_json::to_string(&summary).map_err(std::io::Error::from)?;
+        store.end_run(run_id, &json, ended_ms).await?;
+        sync::tell(context, &summary, self.nothing, output)
+    }
+
+    /// Where it goes, and how many of them files are read for.
+    async fn routes(
+        &self,
+        context: &Context,
+        settings: &Settings,
+        store: &SqliteStore,
+    ) -> Result<(Vec<Route>, usize), Failure> {
+        let upload = context.upload_route(settings, store).await?;
+        let only_uploads =
+            upload.is_some() && settings.source.is_none() && store.tally(SALESFORCE, None).await?.is_empty();
+        let mut routes =
+            if only_uploads && settings.rest_names().is_empty() { Vec::new() } else { context.routes(settings)? };
+        let mut read_for = routes.len();
+        routes.extend(upload);
+        if let Some(wanted) = &self.destination {
+            let names: Vec<String> = routes.iter().map(|route| route.destination.name().to_owned()).collect();
+            let Some(at) = names.iter().position(|name| name == wanted) else {
+                let what = format!("there is no destination `{wanted}`");
+                return Err(Problem::new(CONFIG_BAD_VALUE, what, format!("one of: {}", names.join(", "))).into());
+            };
+            routes = vec![routes.swap_remove(at)];
+            read_for = read_for.min(1);
+        }
+        Ok((routes, read_for))
+    }
+
+    /// The calls that were named; `None` if none was.
+    async fn keys(
+        &self,
+        settings: &Settings,
+        store: &SqliteStore,
+        output: &mut Output,
+    ) -> Result<Option<Vec<CallKey>>, Failure> {
+        if self.sessions.is_empty() {
+            return Ok(None);
+        }
+        let mut keys: Vec<CallKey> = Vec::new();
+        for session in &self.sessions {
+            let found = store.find_calls(session).await?;
+            if found.is_empty() {
+                let session = visible(session);
+                output.say(format!("no call {session} in the ledger: trunkline why {session}"));
+            }
+            keys.extend(found);
+        }
+        if keys.is_empty() {
+            let what = format!("none of the sessions is in the ledger {}", settings.store_path.display());
+            return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline calls` lists what is").into());
+        }
+        Ok(Some(keys))
+    }
 }
 
 /// What the arguments mean, but for the sessions, which only the ledger knows.
@@ -111,32 +185,6 @@ fn which(context: &Context, arguments: &Arguments, settings: &Settings) -> Resul
         which.states.push("delivered");
     }
     Ok(which)
-}
-
-/// The calls that were named; `None` if none was.
-async fn keys(
-    arguments: &Arguments,
-    settings: &Settings,
-    store: &SqliteStore,
-    output: &mut Output,
-) -> Result<Option<Vec<CallKey>>, Failure> {
-    if arguments.sessions.is_empty() {
-        return Ok(None);
-    }
-    let mut keys: Vec<CallKey> = Vec::new();
-    for session in &arguments.sessions {
-        let found = store.find_calls(session).await?;
-        if found.is_empty() {
-            let session = visible(session);
-            output.say(format!("no call {session} in the ledger: trunkline why {session}"));
-        }
-        keys.extend(found);
-    }
-    if keys.is_empty() {
-        let what = format!("none of the sessions is in the ledger {}", settings.store_path.display());
-        return Err(Problem::new(CONFIG_BAD_VALUE, what, "`trunkline calls` lists what is").into());
-    }
-    Ok(Some(keys))
 }
 
 /// Reads the files of damaged calls again: of those that were found damaged before, and of those of `keys` that are.
@@ -159,15 +207,15 @@ async fn mended(
     }
 }
 
-async fn rearm(
-    context: &Context,
+async fn made_due(
+    engine: &Engine,
     which: &Rearm,
     store: &SqliteStore,
     destination: &str,
     output: &mut Output,
 ) -> Result<usize, Failure> {
-    let count = store.rearm(destination, which, context.clock.now_ms()).await?;
-    for key in which.keys.iter().flatten().filter(|_| !which.recreate) {
+    let count = rearm(engine, destination, which).await?;
+    for key in which.keys.iter().flatten().filter(|_| !which.states.contains(&"delivered")) {
         tell_delivered(store, key, destination, output).await?;
     }
     Ok(count)
@@ -188,9 +236,10 @@ async fn tell_delivered(
     };
     for row in store.deliveries(&filter).await? {
         let (id, record) = (visible(&row.source_id), row.remote_id.as_deref().unwrap_or("?"));
-        output
-            .say(format!("{id} is delivered already, as record {record}. To write it again, or to make a new record"));
-        output.say(format!("where that one was deleted: trunkline retry {id} --recreate"));
+        output.say(format!(
+            "{id} is delivered already, as record {record}. After a change of the mapping: trunkline replay {id}."
+        ));
+        output.say(format!("To make a new record where that one was deleted: trunkline retry {id} --recreate"));
     }
     Ok(())
 }

@@ -102,6 +102,7 @@ impl std::fmt::Debug for CallDataSection {
 #[serde(deny_unknown_fields, default)]
 pub struct DeliverySection {
     pub requests_in_flight: Option<u16>,
+    pub order: Option<String>,
     pub patience_s: Option<u32>,
     pub settle_s: Option<u32>,
     pub attempts_max: Option<u32>,

@@ -11,7 +11,7 @@ use url::Url;
 use super::file::SalesforceSection;
 use super::{ConfigFile, RestInput, ServeSettings, is_plain, resolve};
 use crate::destinations::salesforce::config::{self as salesforce, LoginFlow, NoMatchRule, SeveralRule};
-use crate::engine::{DispatchLimits, IntakeLimits};
+use crate::engine::{DispatchLimits, IntakeLimits, Order};
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, SECRET_MISSING};
 use crate::sources::object_store;
 
@@ -95,6 +95,12 @@ pub fn settings(file: ConfigFile, environment: Environment, flags: Overrides) ->
     let default = DispatchLimits::default();
     let dispatch = DispatchLimits {
         lanes: usize::from(between("delivery.requests_in_flight", delivery.requests_in_flight.unwrap_or(5), 1, 25)?),
+        order: choice(
+            "delivery.order",
+            delivery.order.as_deref(),
+            default.order,
+            &[("oldest_first", Order::OldestFirst), ("newest_first", Order::NewestFirst)],
+        )?,
         patience: delivery.patience_s.map_or(default.patience, |s| Duration::from_secs(s.into())),
         settle: delivery.settle_s.map_or(default.settle, |s| Duration::from_secs(s.into())),
         attempts_max: between("delivery.attempts_max", delivery.attempts_max.unwrap_or(default.attempts_max), 1, 1000)?,

@@ -10,12 +10,18 @@ use std::time::Duration;
 use jiff::civil::Date;
 
 use super::outcome::later;
-use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff, counted};
+use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff, counted, courtesy};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
 use crate::problem::{self, Problem};
 use crate::proof::{self, Step};
 use crate::redact::RedactedCall;
-use crate::store::{Claimed, Parts, Scope, StoreError, StoredProblem};
+use crate::store::{Claimed, Company, Order, Parts, Scope, StoreError, StoredProblem, Window};
+
+/// Replayed deliveries claimed at once where other processes share the ledger.
+const REPLAYED_BESIDE_OTHERS: usize = 100;
+
+/// Rounds in a row in which something is due and nothing can be claimed.
+const IN_VAIN_MAX: u32 = 100;
 
 /// Of so many windows one is for calls that a process died with, however many others are due.
 const SUSPECTS_EVERY: u32 = 8;
@@ -25,6 +31,8 @@ const SUSPECTS_EVERY: u32 = 8;
 pub struct DispatchLimits {
     /// Deliveries claimed at once.
     pub window: usize,
+    /// Which calls go out first where many wait.
+    pub order: Order,
     /// Requests in flight at once.
     pub lanes: usize,
     /// How long a claim lasts. Longer than any request.
@@ -45,6 +53,7 @@ impl Default for DispatchLimits {
         let lease = proof::lease().unwrap_or(Duration::from_secs(600));
         DispatchLimits {
             window: 1000,
+            order: Order::OldestFirst,
             lanes: 5,
             lease,
             write: lease / 2,
@@ -227,7 +236,7 @@ impl<'a> Dispatcher<'a> {
 
     async fn run(&mut self) -> Result<(), StoreError> {
         let parts = if self.destination.reads_whole_calls() { Parts::Whole } else { Parts::Head };
-        let mut windows = 0_u32;
+        let (mut windows, mut in_vain) = (0_u32, 0);
         while !self.engine.stop.is_asked() && self.summary.hold.is_none() {
             if !self.wait_or_give_up(self.cool_until_ms).await {
                 break;
@@ -236,6 +245,7 @@ impl<'a> Dispatcher<'a> {
             windows += 1;
             if (windows.is_multiple_of(SUSPECTS_EVERY) && self.window_of_suspects(parts).await?)
                 || self.window_of_due(parts).await?
+                || self.window_of_replayed(parts).await?
                 || self.window_of_suspects(parts).await?
             {
                 let stuck = self.progress_at_ms == before_ms
@@ -243,6 +253,7 @@ impl<'a> Dispatcher<'a> {
                 if stuck {
                     break;
                 }
+                in_vain = 0;
                 continue;
             }
             if self.engine.store.reclaim(self.engine.clock.now_ms()).await? > 0 {
@@ -250,6 +261,12 @@ impl<'a> Dispatcher<'a> {
             }
             match self.engine.store.next_due(self.destination.name(), self.scope).await? {
                 Some(at_ms) if self.preview.is_none() => {
+                    // It may have fallen due since; but an index that decayed would tell so for ever.
+                    in_vain = if at_ms <= self.engine.clock.now_ms() { in_vain + 1 } else { 0 };
+                    if in_vain > IN_VAIN_MAX {
+                        let (place, cause) = ("the index of what is due", "it tells of deliveries that are not there");
+                        return Err(StoreError::Damaged { place: place.to_owned(), cause: cause.to_owned() });
+                    }
                     if !self.wait_or_give_up(at_ms).await {
                         break;
                     }
@@ -266,7 +283,26 @@ impl<'a> Dispatcher<'a> {
         let _hands = engine.hands.beside_others().await;
         let now_ms = engine.clock.now_ms();
         let (name, lease_until_ms) = (self.destination.name(), later(now_ms, self.limits.lease));
-        let claimed = engine.store.claim(name, self.scope, self.limits.window, parts, now_ms, lease_until_ms).await?;
+        let window = Window { count: self.limits.window, parts, order: self.limits.order, replayed: false };
+        let claimed = engine.store.claim(name, self.scope, window, now_ms, lease_until_ms).await?;
+        self.window_if_any(claimed).await
+    }
+
+    /// The same for what a replay made due: behind all else, and beside other processes a few at once and behind what they
+    /// have in hand, so that fresh calls do not wait for it.
+    async fn window_of_replayed(&mut self, parts: Parts) -> Result<bool, StoreError> {
+        let (engine, name) = (self.engine, self.destination.name());
+        if !engine.store.has_replayed(name, engine.clock.now_ms()).await? {
+            return Ok(false);
+        }
+        let count = match courtesy::step_back(engine).await? {
+            Company::Alone => self.limits.window,
+            Company::Idle | Company::Busy => self.limits.window.min(REPLAYED_BESIDE_OTHERS),
+        };
+        let _hands = engine.hands.beside_others().await;
+        let now_ms = engine.clock.now_ms();
+        let window = Window { count, parts, order: self.limits.order, replayed: true };
+        let claimed = engine.store.claim(name, self.scope, window, now_ms, later(now_ms, self.limits.lease)).await?;
         self.window_if_any(claimed).await
     }
 

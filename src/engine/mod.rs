@@ -6,6 +6,7 @@
 
 mod backoff;
 mod board;
+mod courtesy;
 mod dispatch;
 mod evidence;
 mod hands;
@@ -22,6 +23,7 @@ mod window;
 mod workers;
 
 pub use board::{Board, Condition, LATENCY_BOUNDS_MS, Latency, RouteFigures, SourceFigures};
+pub use courtesy::rearm;
 pub use dispatch::{DispatchLimits, Preview, Sketch, dispatch, unexpected};
 pub use evidence::Evidence;
 pub use intake::{IntakeLimits, Quarantined, Reading, intake, mend, read_suspects, reread};
@@ -31,6 +33,8 @@ pub use serve::{Pace, Serving};
 pub use summary::{Delivered, DeliverySummary, IntakeSummary, RunSummary, counted, reason, thousands};
 pub use sync::{Days, Route, SyncRun, deliver};
 pub use upload::{FAILURES_NAMED_MAX, Missed, Totals, UploadRun, Uploaded};
+
+pub use crate::store::Order;
 
 use std::sync::{Arc, Mutex};
 

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use jiff::civil::Date;
 
 use super::{
-    Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Quarantined, Reading, RunSummary, dispatch,
-    intake, mend, read_suspects,
+    Delivered, DispatchLimits, Engine, Evidence, IntakeSummary, Preview, Quarantined, Reading, RunSummary, courtesy,
+    dispatch, intake, mend, read_suspects,
 };
 use crate::destinations::Destination;
 use crate::problem;
@@ -121,7 +121,7 @@ pub(super) async fn rearm_skipped(engine: &Engine, routes: &[Route], days: Days)
     };
     for route in routes {
         let name = route.destination.name();
-        let count = engine.store.rearm(name, &which, engine.clock.now_ms()).await?;
+        let count = courtesy::rearm(engine, name, &which).await?;
         tracing::debug!(count, destination = name, "calls without a match are matched again");
     }
     Ok(())

@@ -89,14 +89,14 @@ pub trait DeliveryStore: Send + Sync {
     /// that died had in hand is under suspicion from then on.
     async fn reclaim(&self, now_ms: i64) -> Result<usize, StoreError>;
 
-    /// Leases up to `count` due deliveries that are not under suspicion, oldest call first; with a scope, of its calls alone. What does not read back as
-    /// it was written is not among them: it becomes a dead letter, and its files are noted to be read again.
+    /// Leases due deliveries that are not under suspicion, in the window's order by the time of their calls; with a scope, of
+    /// its calls alone. What a replay made due is apart, and not for a process that is older than the replay. What does not read back as it was written is not among them: it becomes a dead letter, and its files are
+    /// noted to be read again.
     async fn claim(
         &self,
         destination: &str,
         scope: Option<&Scope>,
-        count: usize,
-        parts: Parts,
+        window: Window,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError>;
@@ -115,6 +115,9 @@ pub trait DeliveryStore: Send + Sync {
     /// Whether a call is due that [`DeliveryStore::claim_suspects`] gives.
     async fn has_suspects(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError>;
 
+    /// Whether something is due that [`DeliveryStore::claim`] gives as replayed.
+    async fn has_replayed(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError>;
+
     /// When the next delivery falls due, if any waits (leases of other processes do not count).
     async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError>;
 
@@ -131,8 +134,15 @@ pub trait DeliveryStore: Send + Sync {
 
     async fn release_hold(&self, destination: &str) -> Result<(), StoreError>;
 
-    /// Makes deliveries due again; answers how many. A person's `retry` also forgets attempts.
-    async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError>;
+    /// The ids of the deliveries that [`DeliveryStore::rearm`] is to make due again.
+    async fn find_to_rearm(&self, destination: &str, which: &Rearm) -> Result<Vec<i64>, StoreError>;
+
+    /// Makes those of `ids` due again that still are as `which` says, in one transaction; answers how many. A person's
+    /// `retry` also forgets attempts.
+    async fn rearm(&self, ids: &[i64], which: &Rearm, now_ms: i64) -> Result<usize, StoreError>;
+
+    /// What other processes do that share this store.
+    async fn company(&self) -> Result<Company, StoreError>;
 
     /// Gives back whatever this process has in hand, as if it had died and been innocent.
     async fn let_go(&self, now_ms: i64) -> Result<(), StoreError>;
@@ -187,8 +197,8 @@ pub trait ReadStore: Send + Sync {
 
     async fn holds(&self) -> Result<Vec<HoldRow>, StoreError>;
 
-    /// Deliveries of a destination in this state of the ledger, and with this code if one is given. Reads no more than
-    /// those, however large the ledger is.
+    /// Deliveries of a destination in this state of the ledger, and with this code if one is given; of the due ones, those
+    /// that this process may take. Reads no more than those, however large the ledger is.
     async fn count(
         &self,
         destination: &str,
@@ -199,6 +209,9 @@ pub trait ReadStore: Send + Sync {
 
     /// Deliveries of a destination by state and code.
     async fn tally(&self, destination: &str, scope: Option<&Scope>) -> Result<Vec<Tally>, StoreError>;
+
+    /// Since when the oldest dead letter of a destination is one, and the oldest that waits does.
+    async fn oldest_since(&self, destination: &str) -> Result<OldestSince, StoreError>;
 
     /// Dead letters of `destination` that stand since before `before_ms`, of calls that have a file in the folders of
     /// these days.

@@ -246,6 +246,44 @@ impl From<&Problem> for StoredProblem {
     }
 }
 
+/// How much to claim, and which calls first.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Deliveries at most.
+    pub count: usize,
+    pub parts: Parts,
+    pub order: Order,
+    /// What a replay made due, in place of all else.
+    pub replayed: bool,
+}
+
+/// Which calls go out first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    OldestFirst,
+    NewestFirst,
+}
+
+/// What other processes do with the same store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// There is none.
+    Alone,
+    Idle,
+    /// One reads files, or delivers.
+    Busy,
+}
+
+/// Since when something stands still, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OldestSince {
+    /// The dead letter that has been one for longest.
+    pub dead_ms: Option<i64>,
+    /// What has been due for longest, in somebody's hands or not.
+    pub waiting_ms: Option<i64>,
+}
+
 /// Which deliveries to make due again.
 #[derive(Clone, Debug, Default)]
 pub struct Rearm {
@@ -259,6 +297,9 @@ pub struct Rearm {
     pub folder_days: Option<(Date, Date)>,
     /// Forget the remote record, so that a new one is made.
     pub recreate: bool,
+    /// They go out behind everything that is due for another reason, and by processes that did not begin before this one:
+    /// an older one knows an older mapping.
+    pub replay: bool,
 }
 
 pub struct StoredCall {

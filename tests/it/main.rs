@@ -22,6 +22,7 @@ mod object_store_answers;
 mod object_store_source;
 #[cfg(feature = "proof")]
 mod poison;
+mod replay;
 mod rest;
 mod rest_faults;
 mod rest_own;

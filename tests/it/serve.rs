@@ -82,6 +82,8 @@ async fn a_session_becomes_a_task_while_it_serves_and_it_stops_in_order() {
         ("trunkline_deliveries{destination=\"salesforce\",state=\"delivered\"}", 1.0),
         ("trunkline_delivery_latency_seconds_count{destination=\"salesforce\"}", 1.0),
         ("trunkline_destination_usable{destination=\"salesforce\"}", 1.0),
+        ("trunkline_oldest_dead_letter_age_seconds{destination=\"salesforce\"}", 0.0),
+        ("trunkline_oldest_waiting_age_seconds{destination=\"salesforce\"}", 0.0),
         ("trunkline_quarantined_files", 0.0),
         ("trunkline_build_info{version=\"0.1.0\"}", 1.0),
     ] {
@@ -143,6 +145,8 @@ async fn a_held_destination_delays_no_other_is_named_and_goes_on_once_it_is_mend
     assert!(world.tasks().is_empty());
     let held = "trunkline_deliveries{destination=\"salesforce\",state=\"held\"}";
     until("it is counted as held", async || served.figure(held).await == Some(1.0)).await;
+    let waits = "trunkline_oldest_waiting_age_seconds{destination=\"salesforce\"}";
+    until("its age is told", async || served.figure(waits).await > Some(0.0)).await;
     assert_eq!(served.figure("trunkline_destination_usable{destination=\"salesforce\"}").await, Some(0.0));
     assert_eq!(served.figure("trunkline_destination_usable{destination=\"hubspot\"}").await, Some(1.0));
 

@@ -15,8 +15,8 @@ use trunkline::sources::RawRef;
 use trunkline::store::sqlite::SqliteStore;
 use trunkline::store::{
     Change, Claimed, DeliveryFilter, DeliveryStore, IntakeCall, IntakeFate, IntakeItem, IntakeResult, IntakeStore,
-    Intent, IntentFate, Matching, Parts, Place, RawFilter, ReadStore, Rearm, Scope, Seen, Settlement, StoreError,
-    StoredProblem,
+    Intent, IntentFate, Matching, OldestSince, Order, Parts, Place, RawFilter, ReadStore, Rearm, Scope, Seen,
+    Settlement, StoreError, StoredProblem, Window,
 };
 
 pub const CRM: &str = "salesforce";
@@ -49,8 +49,17 @@ pub async fn ingest(store: &SqliteStore, items: Vec<IntakeItem>) -> Vec<IntakeRe
     store.ingest("sessions", &to, &TimeZone::UTC, items, 0).await.expect("a store that works")
 }
 
+pub fn window(count: usize, parts: Parts) -> Window {
+    Window { count, parts, order: Order::OldestFirst, replayed: false }
+}
+
 pub async fn claim(store: &SqliteStore, count: usize, now_ms: i64) -> Vec<Claimed> {
-    store.claim(CRM, None, count, Parts::Whole, now_ms, now_ms + LEASE_MS).await.expect("a store that works")
+    store.claim(CRM, None, window(count, Parts::Whole), now_ms, now_ms + LEASE_MS).await.expect("a store that works")
+}
+
+async fn rearm(store: &SqliteStore, which: &Rearm, now_ms: i64) -> usize {
+    let ids = store.find_to_rearm(CRM, which).await.expect("a store that works");
+    store.rearm(&ids, which, now_ms).await.expect("a store that works")
 }
 
 fn delivered(one: &Claimed, remote_id: &str) -> Settlement {
@@ -126,7 +135,7 @@ async fn a_scope_is_the_calls_of_one_folder_or_file_and_of_no_neighbour() {
         assert_eq!(tally.iter().map(|row| row.count).sum::<u64>(), expected.len() as u64, "{scope:?}");
         let due = store.next_due(CRM, Some(&scope)).await.expect("works");
         assert_eq!(due.is_some(), !expected.is_empty(), "{scope:?}");
-        let claimed = store.claim(CRM, Some(&scope), 9, Parts::Head, 0, LEASE_MS).await.expect("works");
+        let claimed = store.claim(CRM, Some(&scope), window(9, Parts::Head), 0, LEASE_MS).await.expect("works");
         let ids: Vec<&str> = claimed.iter().map(|one| one.call.call().source_id.as_str()).collect();
         assert_eq!(ids, expected, "{scope:?}");
         let back = claimed.iter().map(|one| again(one, 0, IntentFate::Leave)).collect();
@@ -221,7 +230,7 @@ async fn what_was_sent_without_a_known_outcome_stays_on_record_also_of_a_dead_le
     let dead = Settlement { delivery_id: one.delivery_id, fence: one.fence, change, attempt: None };
     store.settle(vec![dead], 2000).await.expect("works");
     assert_eq!(state_of(&store, "s").await, "dead");
-    store.rearm(CRM, &Rearm { states: vec!["dead"], ..Rearm::default() }, 3000).await.expect("works");
+    rearm(&store, &Rearm { states: vec!["dead"], ..Rearm::default() }, 3000).await;
     let prior = claim(&store, 1, 3000).await.remove(0).intent.expect("what was sent is on record");
     assert_eq!((prior.at_ms, prior.digest), (2000, Digest::of(b"first")));
 }
@@ -276,7 +285,7 @@ async fn a_dead_letter_that_may_have_arrived_stays_dead_also_if_a_revision_came_
     ingest(&store, vec![item("s", 1, 3.0, 3)]).await;
     assert_eq!(state_of(&store, "s").await, "dead");
     let which = Rearm { states: vec!["dead"], ..Rearm::default() };
-    assert_eq!(store.rearm(CRM, &which, 0).await.expect("works"), 1);
+    assert_eq!(rearm(&store, &which, 0).await, 1);
     let again = claim(&store, 1, 0).await.remove(0);
     assert_eq!((again.revision.0, again.intent.is_none()), (3, true), "a person sends the newest");
 }
@@ -380,12 +389,12 @@ async fn a_newer_revision_is_due_wherever_the_call_went_whoever_reads_it() {
     let to = |name: &str| [name.to_owned()];
     let first = store.ingest("sessions", &to("crm"), &TimeZone::UTC, vec![item("s", 100, 1.0, 1)], 0).await;
     assert_eq!(first.expect("works"), [IntakeResult::NewCall]);
-    let claimed = store.claim("crm", None, 1, Parts::Head, 0, LEASE_MS).await.expect("works");
+    let claimed = store.claim("crm", None, window(1, Parts::Head), 0, LEASE_MS).await.expect("works");
     store.settle(vec![delivered(&claimed[0], "1")], 0).await.expect("works");
     // Another command reads the next file of it, for another destination.
     assert_eq!(ingest(&store, vec![item("s", 100, 2.0, 2)]).await, [IntakeResult::NewRevision]);
     for destination in ["crm", CRM] {
-        let claimed = store.claim(destination, None, 1, Parts::Head, 0, LEASE_MS).await.expect("works");
+        let claimed = store.claim(destination, None, window(1, Parts::Head), 0, LEASE_MS).await.expect("works");
         assert_eq!(claimed.iter().map(|one| one.revision).collect::<Vec<_>>(), [Revision(2)], "{destination}");
     }
 }
@@ -582,6 +591,127 @@ async fn a_hold_keeps_its_beginning_and_a_retry_forgets_attempts() {
     assert_eq!(store.next_due(CRM, None).await.expect("works"), Some(5000));
     assert!(claim(&store, 1, 4999).await.is_empty());
     let which = Rearm { states: vec!["due"], ..Rearm::default() };
-    assert_eq!(store.rearm(CRM, &which, 2).await.expect("works"), 1);
+    assert_eq!(rearm(&store, &which, 2).await, 1);
     assert_eq!(claim(&store, 1, 2).await.remove(0).attempts, 0);
+}
+
+#[tokio::test]
+async fn newest_first_claims_the_latest_call_first_and_a_replay_is_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a1");
+    ingest(&store, [3, 1, 2].map(|at| item(&format!("rm_{at}"), at * 100, 60.0, 1)).into()).await;
+    let take = async |count, order, replayed, now_ms| {
+        let window = Window { count, parts: Parts::Head, order, replayed };
+        let claimed = store.claim(CRM, None, window, now_ms, now_ms + LEASE_MS).await.expect("works");
+        claimed.into_iter().map(|one| (one.call.call().source_id.clone(), one)).unzip::<_, _, Vec<_>, Vec<_>>()
+    };
+    let (ids, claimed) = take(2, Order::NewestFirst, false, 0).await;
+    assert_eq!(ids, ["rm_3", "rm_2"]);
+    store
+        .settle(claimed.iter().map(|one| delivered(one, &one.delivery_id.to_string())).collect(), 1)
+        .await
+        .expect("works");
+    let replay = Rearm { states: vec!["delivered"], replay: true, ..Rearm::default() };
+    assert_eq!(rearm(&store, &replay, 1).await, 2);
+    for (order, replayed, ids) in [
+        (Order::NewestFirst, false, vec!["rm_1"]),
+        (Order::NewestFirst, true, vec!["rm_3", "rm_2"]),
+        (Order::OldestFirst, true, vec![]),
+    ] {
+        assert_eq!(take(9, order, replayed, 2).await.0, ids, "{order:?}, replayed: {replayed}");
+    }
+}
+
+#[tokio::test]
+async fn how_long_something_stands_still_counts_from_when_it_began_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a1");
+    let oldest = async || store.oldest_since(CRM).await.expect("works");
+    assert_eq!(oldest().await, OldestSince::default());
+    ingest(&store, vec![item("rm_1", 100, 60.0, 1), item("rm_2", 200, 60.0, 1)]).await;
+    let problem = StoredProblem { code: "TL0601".into(), what: "refused".into(), help: String::new() };
+    let back = claim(&store, 1, 1000).await;
+    assert_eq!(oldest().await, OldestSince { dead_ms: None, waiting_ms: Some(0) }, "also while it is in hand");
+    store.settle(vec![again(&back[0], 2000, IntentFate::Clear)], 1000).await.expect("works");
+    assert_eq!(oldest().await.waiting_ms, Some(0), "tries change nothing of it");
+    let claimed = claim(&store, 9, 5000).await;
+    let dead = Change::Dead { problem, intent: IntentFate::Clear };
+    let dead = claimed.iter().map(|one| Settlement { change: dead.clone(), ..delivered(one, "") });
+    store.settle(dead.collect(), 6000).await.expect("works");
+    assert_eq!(oldest().await, OldestSince { dead_ms: Some(6000), waiting_ms: None });
+    rearm(&store, &Rearm { states: vec!["dead"], ..Rearm::default() }, 7000).await;
+    assert_eq!(oldest().await, OldestSince { dead_ms: None, waiting_ms: Some(7000) });
+}
+
+#[tokio::test]
+async fn a_report_and_the_counts_are_what_the_listing_shows_after_every_step() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a1");
+    let day_s = 86_400;
+    let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    // By day and state, of the listing, of the report and of the tally.
+    let agree = async |step: &str| {
+        let rows = store.deliveries(&DeliveryFilter::default()).await.expect("works");
+        let mut listed = std::collections::BTreeMap::<(Option<String>, &str), u64>::new();
+        let mut states = std::collections::BTreeMap::<String, u64>::new();
+        for row in &rows {
+            let state = if row.state == "leased" || row.state == "unknown" { "due" } else { row.state.as_str() };
+            *listed.entry((row.day.clone(), state)).or_default() += 1;
+            *states.entry(row.state.clone()).or_default() += 1;
+            seen.borrow_mut().insert(row.state.clone());
+        }
+        let mut reported = std::collections::BTreeMap::new();
+        for day in &store.report(date(1970, 1, 1), date(1970, 1, 9)).await.expect("works") {
+            let (skipped, dead) = (day.skipped.values().sum::<u64>(), day.dead.values().sum::<u64>());
+            let figures = [("delivered", day.delivered), ("skipped", skipped), ("dead", dead), ("due", day.waiting)];
+            assert_eq!(figures.iter().map(|(_, count)| count).sum::<u64>(), day.calls, "{step}");
+            let some = figures.into_iter().filter(|(_, count)| *count > 0);
+            reported.extend(some.map(|(state, count)| ((day.day.clone(), state), count)));
+        }
+        assert_eq!(reported, listed, "{step}");
+        let mut tallied = std::collections::BTreeMap::<String, u64>::new();
+        for row in store.tally(CRM, None).await.expect("works") {
+            *tallied.entry(row.state).or_default() += row.count;
+        }
+        assert_eq!(tallied, states, "{step}");
+        let due = states.get("due").copied().unwrap_or_default() + states.get("unknown").copied().unwrap_or_default();
+        assert_eq!(store.count(CRM, "due", None, None).await.expect("works"), due, "{step}");
+        assert_eq!(store.next_due(CRM, None).await.expect("works").is_some(), due > 0, "{step}");
+    };
+    agree("nothing").await;
+    let mut items: Vec<IntakeItem> = (0..6).map(|n| item(&format!("rm_{n}"), n * day_s, 1.0, 1)).collect();
+    let undated = Call::new("sessions", "undated");
+    let fate = IntakeCall::of(redact(undated), Digest::of(b"undated"), Vec::new()).expect("a call that can be encoded");
+    items.push(IntakeItem { raw: raw("undated", 1), day: None, fate: IntakeFate::Call(Box::new(fate)) });
+    ingest(&store, items).await;
+    agree("read").await;
+    let claimed = claim(&store, 5, 0).await;
+    agree("claimed").await;
+    let problem = || StoredProblem { code: "TL0601".into(), what: "refused".into(), help: String::new() };
+    let settle = |one: &Claimed, change: Change| Settlement { change, ..delivered(one, "") };
+    let settlements = vec![
+        delivered(&claimed[0], "00T1"),
+        settle(&claimed[1], Change::Skipped { problem: problem(), match_json: "{}".to_owned() }),
+        settle(&claimed[2], Change::Dead { problem: problem(), intent: IntentFate::Clear }),
+        again(&claimed[3], 5, IntentFate::Clear),
+        delivered(&claimed[4], "00T2"),
+    ];
+    assert_eq!(store.settle(settlements, 1).await.expect("works"), 5);
+    agree("settled").await;
+    // Its day is another one now, and with it that of its delivery.
+    ingest(&store, vec![item("rm_0", 7 * day_s, 2.0, 2)]).await;
+    agree("changed").await;
+    for which in [
+        Rearm { states: vec!["delivered"], replay: true, ..Rearm::default() },
+        Rearm { states: vec!["dead", "skipped"], ..Rearm::default() },
+    ] {
+        assert!(rearm(&store, &which, 9).await > 0);
+        agree("due again").await;
+    }
+    drop(store);
+    let younger = open(folder.path(), "a2");
+    assert_eq!(younger.count(CRM, "due", None, None).await.expect("works"), 7);
+    for state in ["due", "leased", "delivered", "skipped", "dead"] {
+        assert!(seen.borrow().contains(state), "no step had one that is {state}");
+    }
 }

@@ -120,14 +120,21 @@ pub(super) fn is_suspect(connection: &Connection, key: &str) -> Result<bool, Sto
 }
 
 /// This file was read again and the call is whole: what was a dead letter for its damage is due.
-pub(super) fn mended(connection: &Connection, source: &str, url: &str, key: &str) -> Result<(), StoreError> {
+pub(super) fn mended(
+    connection: &Connection,
+    source: &str,
+    url: &str,
+    key: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     was_read(connection, source, url)?;
     connection
         .prepare_cached(
-            "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, code = NULL, what = NULL, help = NULL
+            "UPDATE delivery SET state = 'due', since = ?3, replay = 0, next_at = 0, attempts = 0, code = NULL, what = NULL,
+               help = NULL
              WHERE call_key = ?1 AND state = 'dead' AND code = ?2",
         )?
-        .execute(params![key, CALL_DAMAGED.0])?;
+        .execute(params![key, CALL_DAMAGED.0, now_ms])?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::model::{Digest, Revision};
 use crate::problem::{CALL_DAMAGED, DELIVERY_DAMAGED, Problem};
 use crate::redact::RedactedCall;
 use crate::store::checksum::of_target;
-use crate::store::{Claimed, PriorIntent, Scope, StoreError};
+use crate::store::{Claimed, Order, PriorIntent, Scope, StoreError};
 
 /// Most JSON that one claim takes into memory, in bytes, unless a single call is larger.
 const CLAIM_BYTES_MAX: u64 = 24 * 1024 * 1024;
@@ -22,13 +22,22 @@ pub(super) struct Wish {
     pub destination: String,
     pub scope: Option<Scope>,
     pub owner: String,
+    /// When this process began: what a later replay made due is not for it.
+    pub began_ms: i64,
     pub count: usize,
-    /// Those under suspicion in place of all others.
-    pub suspects: bool,
+    pub which: Which,
     /// With the tails.
     pub whole: bool,
     pub now_ms: i64,
     pub lease_until_ms: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those that no process died with, in this order: those that a replay made due, or the others.
+    Trusted { order: Order, replayed: bool },
+    /// All that a process died with.
+    Suspects,
 }
 
 /// A leased delivery that cannot be handed out.
@@ -51,35 +60,15 @@ const BYTES: &str = "SELECT b.head_bytes + CASE WHEN ?2 OR c.head_sum IS NULL TH
 const LEASE: &str = "UPDATE delivery SET state = 'leased', owner = ?2, lease_until = ?3, fence = fence + 1,
     leased_revision = desired_revision WHERE id = ?1";
 
-/// Leases what is due, oldest call first; what does not read back stands among it.
+/// Leases what is due; what does not read back stands among it.
 pub(super) fn lease(connection: &Connection, wish: &Wish) -> Result<Vec<Result<Leased, Damage>>, StoreError> {
-    let (among, values) = scope::condition(wish.scope.as_ref(), 4);
-    // The least suspect first: however often processes are killed from outside, it is seldom the same call that is met.
-    let (which, order) = match wish.suspects {
-        true => ("d.company > 0", "d.deaths, d.company DESC, d.order_at, d.id"),
-        false => ("d.company = 0", "d.order_at, d.id"),
-    };
-    let find = format!(
-        "SELECT d.id, d.call_key, d.company FROM delivery d
-         WHERE d.destination = ?1 AND d.state = 'due' AND d.next_at <= ?2 AND {which}{among} ORDER BY {order} LIMIT ?3"
-    );
-    let all = [Value::from(wish.destination.clone()), wish.now_ms.into(), (wish.count as i64).into()];
-    let due: Vec<(i64, String, usize)> = connection
-        .prepare_cached(&find)?
-        .query_map(params_from_iter(all.into_iter().chain(values)), |row| {
-            Ok((
-                row.get(0)?,
-                String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned(),
-                row.get(2)?,
-            ))
-        })?
-        .collect::<Result<_, _>>()?;
+    let due = due(connection, wish)?;
     let (mut measure, mut take) = (connection.prepare_cached(BYTES)?, connection.prepare_cached(LEASE)?);
     let mut read = connection.prepare_cached(LEASED)?;
     let (mut leased, mut bytes) = (Vec::with_capacity(due.len()), 0u64);
     let group = due.first().map_or(0, |(_, _, company)| *company);
     for (delivery_id, key, company) in due {
-        if wish.suspects && (company != group || leased.len() >= group) {
+        if wish.which == Which::Suspects && (company != group || leased.len() >= group) {
             break;
         }
         let measured = alone(measure.query_row(params![key, wish.whole], |row| row.get::<_, u64>(0)))?;
@@ -100,12 +89,47 @@ pub(super) fn lease(connection: &Connection, wish: &Wish) -> Result<Vec<Result<L
     Ok(leased)
 }
 
+/// Delivery, call and company of each, in order.
+fn due(connection: &Connection, wish: &Wish) -> Result<Vec<(i64, String, usize)>, StoreError> {
+    let (among, values) = scope::condition(wish.scope.as_ref(), 6);
+    // The least suspect first: however often processes are killed from outside, it is seldom the same call that is met.
+    let (index, which, along) = match wish.which {
+        Which::Suspects => ("delivery_suspect", "d.company > 0", "d.deaths, d.company DESC, d.order_at, d.id"),
+        Which::Trusted { order: Order::OldestFirst, .. } => {
+            ("delivery_due", "d.company = 0", "d.replay, d.order_at, d.id")
+        }
+        Which::Trusted { order: Order::NewestFirst, .. } => {
+            ("delivery_due", "d.company = 0", "d.replay DESC, d.order_at DESC, d.id DESC")
+        }
+    };
+    // Without a scope, so that what is due is walked in its order and nothing is sorted.
+    let by = if wish.scope.is_none() { format!("INDEXED BY {index}") } else { String::new() };
+    let find = format!(
+        "SELECT d.id, d.call_key, d.company FROM delivery d {by}
+         WHERE d.destination = ?1 AND d.state = 'due' AND d.replay BETWEEN ?4 AND ?5 AND d.next_at <= ?2
+           AND {which}{among} ORDER BY {along} LIMIT ?3"
+    );
+    let (first, last) = match wish.which {
+        Which::Suspects => (0, wish.began_ms),
+        Which::Trusted { replayed: true, .. } => (1, wish.began_ms),
+        Which::Trusted { replayed: false, .. } => (0, 0),
+    };
+    let name = Value::from(wish.destination.clone());
+    let all = [name, wish.now_ms.into(), (wish.count as i64).into(), first.into(), last.into()];
+    let mut statement = connection.prepare_cached(&find)?;
+    let rows = statement.query_map(params_from_iter(all.into_iter().chain(values)), |row| {
+        let key = String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();
+        Ok((row.get(0)?, key, row.get(2)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Books damaged deliveries as dead letters and has the files of damaged calls read again.
 pub(super) fn bury(connection: &Connection, owner: &str, damaged: &[Damage], now_ms: i64) -> Result<(), StoreError> {
     // The row's fence may not be readable; an owner's id is never used twice.
     let mut bury = connection.prepare_cached(
         "UPDATE delivery SET owner = NULL, lease_until = NULL, next_at = 0, attempts = attempts + 1, updated_at = ?3,
-           state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'dead' END, code = ?4, what = ?5, help = ?6
+           since = ?3, state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'dead' END, code = ?4, what = ?5, help = ?6
          WHERE id = ?1 AND owner = ?2 AND state = 'leased'",
     )?;
     for Damage { delivery_id, key, problem } in damaged {

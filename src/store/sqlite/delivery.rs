@@ -5,18 +5,19 @@
 
 use async_trait::async_trait;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::claim::{self, Leased, Wish};
+use super::claim::{self, Leased, Which, Wish};
 use super::owners::Fate;
-use super::{SqliteStore, hands, owners, scope, standing};
+use super::{SqliteStore, hands, owners, rearm, scope, standing};
 use crate::model::CallKey;
 use crate::offload::attempt;
 use crate::problem::OUTCOME_UNKNOWN;
 use crate::proof::{self, Protection};
 use crate::store::checksum::of_target;
 use crate::store::{
-    Change, Claimed, DeliveryStore, Intent, IntentFate, Parts, Rearm, Scope, Settlement, StoreError, StoredProblem,
+    Change, Claimed, Company, DeliveryStore, Intent, IntentFate, Parts, Rearm, Scope, Settlement, StoreError,
+    StoredProblem, Window,
 };
 
 #[async_trait]
@@ -58,14 +59,14 @@ impl DeliveryStore for SqliteStore {
         &self,
         destination: &str,
         scope: Option<&Scope>,
-        count: usize,
-        parts: Parts,
+        window: Window,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
         let (owner, destination, scope) = (self.owner_id().to_owned(), destination.to_owned(), scope.cloned());
-        let whole = parts == Parts::Whole;
-        self.lease(Wish { destination, scope, owner, count, suspects: false, whole, now_ms, lease_until_ms }).await
+        let (which, began_ms) = (Which::Trusted { order: window.order, replayed: window.replayed }, self.began_ms());
+        let (whole, count) = (window.parts == Parts::Whole, window.count);
+        self.lease(Wish { destination, scope, owner, began_ms, count, which, whole, now_ms, lease_until_ms }).await
     }
 
     async fn claim_suspects(
@@ -77,8 +78,9 @@ impl DeliveryStore for SqliteStore {
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
         let (owner, destination, scope) = (self.owner_id().to_owned(), destination.to_owned(), scope.cloned());
+        let (which, began_ms) = (Which::Suspects, self.began_ms());
         let (whole, count) = (parts == Parts::Whole, SUSPECTS_MAX);
-        self.lease(Wish { destination, scope, owner, count, suspects: true, whole, now_ms, lease_until_ms }).await
+        self.lease(Wish { destination, scope, owner, began_ms, count, which, whole, now_ms, lease_until_ms }).await
     }
 
     async fn has_suspects(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError> {
@@ -91,14 +93,32 @@ impl DeliveryStore for SqliteStore {
         .await
     }
 
-    async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError> {
-        let destination = Value::from(destination.to_owned());
-        let (among, values) = scope::condition(scope, 2);
-        let sql = format!("SELECT min(d.next_at) FROM delivery d WHERE d.destination = ?1 AND d.state = 'due'{among}");
+    async fn has_replayed(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError> {
+        let (destination, began_ms) = (destination.to_owned(), self.began_ms());
         self.read(move |connection| {
-            let all = params_from_iter(std::iter::once(destination).chain(values));
-            let next = connection.prepare_cached(&sql)?.query_row(all, |row| row.get(0))?;
-            Ok(next)
+            let sql = "SELECT EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_next
+                WHERE destination = ?1 AND state = 'due' AND replay BETWEEN 1 AND ?2 AND next_at <= ?3)";
+            Ok(connection.prepare_cached(sql)?.query_row(params![destination, began_ms, now_ms], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn next_due(&self, destination: &str, scope: Option<&Scope>) -> Result<Option<i64>, StoreError> {
+        let mine = [Value::from(destination.to_owned()), self.began_ms().into()];
+        let (among, values) = scope::condition(scope, 3);
+        // Apart: that of what no replay made due is the first of its index.
+        let min = |replay: &str| {
+            format!(
+                "SELECT min(d.next_at) FROM delivery d{} WHERE d.destination = ?1 AND d.state = 'due' AND {replay}{among}",
+                if scope.is_none() { " INDEXED BY delivery_next" } else { "" }
+            )
+        };
+        let sql = format!("SELECT ({}), ({})", min("d.replay = 0"), min("d.replay BETWEEN 1 AND ?2"));
+        self.read(move |connection| {
+            let all = params_from_iter(mine.into_iter().chain(values));
+            let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let (own, replayed): (Option<i64>, Option<i64>) = connection.prepare_cached(&sql)?.query_row(all, row)?;
+            Ok(own.into_iter().chain(replayed).min())
         })
         .await
     }
@@ -191,9 +211,44 @@ impl DeliveryStore for SqliteStore {
         self.write("reclaim", move |connection| Ok(super::forget_the_future(connection, now_ms)?)).await
     }
 
-    async fn rearm(&self, destination: &str, which: &Rearm, now_ms: i64) -> Result<usize, StoreError> {
-        let (sql, values) = rearm_statement(destination, which, now_ms);
-        self.write("rearm", move |connection| Ok(connection.execute(&sql, params_from_iter(values))?)).await
+    async fn find_to_rearm(&self, destination: &str, which: &Rearm) -> Result<Vec<i64>, StoreError> {
+        let (sql, values) = rearm::find(destination, which);
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let ids = statement.query_map(params_from_iter(values), |row| row.get(0))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    async fn rearm(&self, ids: &[i64], which: &Rearm, now_ms: i64) -> Result<usize, StoreError> {
+        let replay = if which.replay { self.began_ms() } else { 0 };
+        let (ids, sql) = (ids.to_vec(), rearm::statement(which));
+        self.write("rearm", move |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            ids.iter().try_fold(0, |sum, id| Ok(sum + statement.execute([now_ms, *id, replay])?))
+        })
+        .await
+    }
+
+    async fn company(&self) -> Result<Company, StoreError> {
+        let (me, path) = (self.owner_id().to_owned(), self.path().to_owned());
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, EXISTS (SELECT 1 FROM file_in_hand f WHERE f.owner = o.id)
+                   OR EXISTS (SELECT 1 FROM delivery d WHERE d.state = 'leased' AND d.owner = o.id)
+                 FROM owner o WHERE o.id <> ?1",
+            )?;
+            let others = statement.query_map([me], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let others: Vec<(String, bool)> = others.collect::<Result<_, _>>()?;
+            let alive = others.iter().filter(|(id, _)| !owners::is_gone(&path, id)).map(|(_, is_busy)| *is_busy);
+            Ok(match alive.max() {
+                None => Company::Alone,
+                Some(false) => Company::Idle,
+                Some(true) => Company::Busy,
+            })
+        })
+        .await
     }
 
     async fn enlist(&self, destination: &str, keys: &[CallKey], now_ms: i64) -> Result<usize, StoreError> {
@@ -377,7 +432,7 @@ fn apply(
     let sum = |texts: &[&str]| Value::from(of_target(*delivery_id, texts));
     let (set, values): (String, Vec<Value>) = match change {
         Change::Delivered { remote_id, revision, digest, adopted, written, matching } => (
-            "remote_id = ?5, delivered_revision = ?6, delivered_digest = ?7, adopted = max(adopted, ?8),
+            "since = ?4, remote_id = ?5, delivered_revision = ?6, delivered_digest = ?7, adopted = max(adopted, ?8),
              writes = writes + ?9, delivered_at = CASE WHEN ?9 THEN ?4 ELSE coalesce(delivered_at, ?4) END,
              state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
              attempts = 0, isolation = 0, rematched = 0, deaths = 0, company = 0, code = NULL, what = NULL, help = NULL,
@@ -401,7 +456,7 @@ fn apply(
             ],
         ),
         Change::Kept { remote_id, revision, matching } => (
-            "remote_id = ?5, remote_sum = ?11, delivered_at = coalesce(delivered_at, ?4),
+            "since = ?4, remote_id = ?5, remote_sum = ?11, delivered_at = coalesce(delivered_at, ?4),
              state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
              attempts = 0, isolation = 0, rematched = 0, deaths = 0, company = 0, code = NULL, what = NULL, help = NULL,
              intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = ?7, person_id = ?8,
@@ -419,16 +474,15 @@ fn apply(
             ],
         ),
         Change::Skipped { problem, match_json } => (
-            "state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0, deaths = 0,
-             company = 0, code = ?5,
-             what = ?6, help = ?7, match_json = ?8"
+            "since = ?4, state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0,
+             deaths = 0, company = 0, code = ?5, what = ?6, help = ?7, match_json = ?8"
                 .to_owned(),
             vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
         ),
         Change::Dead { problem, intent } => (
             format!(
                 "state = CASE WHEN desired_revision > leased_revision AND NOT ?8 THEN 'due' ELSE 'dead' END, next_at = 0,
-                 deaths = 0, company = 0, code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
+                 since = ?4, deaths = 0, company = 0, code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
                 kept_intent(*intent)
             ),
             vec![
@@ -468,47 +522,4 @@ fn apply(
     let mut statement = connection.prepare_cached(&sql)?;
     let all = lease.iter().cloned().chain([Value::from(now_ms)]).chain(values);
     Ok(statement.execute(params_from_iter(all))?)
-}
-
-fn rearm_statement(destination: &str, which: &Rearm, now_ms: i64) -> (String, Vec<Value>) {
-    let mut values = vec![Value::from(now_ms), Value::from(destination.to_owned())];
-    let mut bind = |value: Value| {
-        values.push(value);
-        format!("?{}", values.len())
-    };
-    let mut conditions = Vec::new();
-    let mut among = |column: &str, texts: &mut dyn Iterator<Item = String>, bind: &mut dyn FnMut(Value) -> String| {
-        let places: Vec<String> = texts.map(|text| bind(Value::from(text))).collect();
-        conditions.push(format!("{column} IN ({})", places.join(", ")));
-    };
-    among("state", &mut which.states.iter().map(|state| (*state).to_owned()), &mut bind);
-    if !which.codes.is_empty() {
-        among("code", &mut which.codes.iter().cloned(), &mut bind);
-    }
-    if let Some(keys) = &which.keys {
-        among("call_key", &mut keys.iter().map(|key| key.as_str().to_owned()), &mut bind);
-    }
-    if let Some((from, to)) = which.days {
-        let (from, to) = (bind(Value::from(from.to_string())), bind(Value::from(to.to_string())));
-        conditions.push(format!("call_key IN (SELECT call_key FROM call WHERE day BETWEEN {from} AND {to})"));
-    }
-    if let Some((from, to)) = which.folder_days {
-        let (from, to) = (bind(Value::from(from.to_string())), bind(Value::from(to.to_string())));
-        conditions.push(format!("call_key IN (SELECT call_key FROM raw WHERE day BETWEEN {from} AND {to})"));
-    }
-    // What was sent without a known outcome stays on record: it may be the record that is asked for.
-    let recreate = match which.recreate {
-        true => ", remote_id = NULL, remote_sum = NULL, delivered_digest = NULL, delivered_revision = 0",
-        false => "",
-    };
-    let sql = format!(
-        "UPDATE delivery SET state = 'due', next_at = 0, attempts = 0, isolation = 0, rematched = 0, deaths = 0, updated_at = ?1,
-           code = NULL, what = NULL, help = NULL,
-           person_object = CASE WHEN remote_id IS NULL THEN NULL ELSE person_object END,
-           person_id = CASE WHEN remote_id IS NULL THEN NULL ELSE person_id END,
-           person_sum = CASE WHEN remote_id IS NULL THEN NULL ELSE person_sum END {recreate}
-         WHERE destination = ?2 AND {}",
-        conditions.join(" AND ")
-    );
-    (sql, values)
 }

@@ -105,7 +105,7 @@ pub(super) fn mourn(connection: &Connection, owner: &str, now_ms: i64) -> Result
     // run that begins now tells it as a dead letter of before.
     connection.execute(
         "UPDATE delivery SET state = 'dead', owner = NULL, lease_until = NULL, fence = fence + 1, next_at = 0,
-           attempts = attempts + 1, updated_at = ?3 - 1, code = ?4, what = ?5, help = ?6,
+           attempts = attempts + 1, updated_at = ?3 - 1, since = ?3 - 1, code = ?4, what = ?5, help = ?6,
            intent_at = CASE WHEN intent_at IS NULL THEN NULL ELSE ?3 END
          WHERE owner = ?1 AND state = 'leased' AND deaths >= ?2",
         params![

@@ -193,7 +193,7 @@ impl Context<'_> {
         let revision = known.revision.max(newest).saturating_add(u32::from(changed));
         self.update_call(key, revision, started_at, day, &origins, &body)?;
         if is_alone || is_suspect {
-            stored::mended(self.connection, self.source, &item.raw.url, key)?;
+            stored::mended(self.connection, self.source, &item.raw.url, key, self.now_ms)?;
         }
         if !changed {
             return Ok(if is_alone { IntakeResult::Mended } else { IntakeResult::NothingNew });
@@ -355,18 +355,19 @@ impl Context<'_> {
         revision: u32,
         started_at: Option<i64>,
     ) -> Result<(), StoreError> {
+        let waits = waits_for_a_person();
         let sql = format!(
-            "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at)
-             VALUES (?1, ?2, 'due', ?3, ?4, ?5)
+            "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at, since)
+             VALUES (?1, ?2, 'due', ?3, ?4, ?5, ?5)
              ON CONFLICT (call_key, destination) DO UPDATE SET
-               state = CASE WHEN state = 'leased' OR {} THEN state ELSE 'due' END,
+               state = CASE WHEN state = 'leased' OR {waits} THEN state ELSE 'due' END, replay = 0,
+               since = CASE WHEN state IN ('due', 'leased') OR {waits} THEN since ELSE excluded.since END,
                order_at = excluded.order_at, desired_revision = excluded.desired_revision,
                next_at = CASE WHEN state = 'due' THEN next_at ELSE 0 END,
                attempts = CASE WHEN state = 'dead' THEN 0 ELSE attempts END,
                isolation = CASE WHEN state = 'dead' THEN 0 ELSE isolation END,
                deaths = CASE WHEN state = 'dead' THEN 0 ELSE deaths END,
-               rematched = 0, updated_at = excluded.updated_at",
-            waits_for_a_person()
+               rematched = 0, updated_at = excluded.updated_at"
         );
         self.connection.prepare_cached(&sql)?.execute(params![
             key,

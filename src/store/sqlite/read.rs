@@ -12,8 +12,8 @@ use super::shown::{self, Shown};
 use super::{SqliteStore, report, scope, standing};
 use crate::model::{CallKey, Digest, Revision};
 use crate::store::{
-    AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, RawFilter, RawRow, ReadStore,
-    RevisionRow, Scope, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile,
+    AttemptRow, CallFilter, CallRow, DayFigures, DeliveryFilter, DeliveryRow, HoldRow, OldestSince, RawFilter, RawRow,
+    ReadStore, RevisionRow, Scope, Standing, StoreError, StoredCall, StoredProblem, Tally, UnseenFile,
 };
 
 #[async_trait]
@@ -94,22 +94,20 @@ impl ReadStore for SqliteStore {
     async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRow>, StoreError> {
         let (filter, path) = (filter.clone(), self.path().to_owned());
         self.read(move |connection| {
-            let Shown { state, hold, former } = Shown::now(connection, &path)?;
-            let mut sql = Sql::new(&format!(
-                "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {state} AS shown, d.desired_revision,
-                   d.delivered_revision, d.remote_id, d.person_object, d.person_id, d.writes, d.adopted, d.attempts,
-                   coalesce(h.code, d.code, {former}) AS reason, coalesce(h.what, d.what), coalesce(h.help, d.help),
-                   d.next_at, d.intent_at, d.delivered_at, d.match_json, d.record_json, d.deaths
-                 FROM delivery d JOIN call c USING (call_key) {hold}"
-            ));
-            sql.among("d.destination", filter.destination.as_slice());
-            sql.among("shown", &filter.states);
-            sql.among("reason", &filter.codes);
-            sql.among("d.call_key", filter.call_key.as_slice());
-            sql.days("c.day", filter.days);
-            sql.folder_days("d.call_key", filter.folder_days);
-            sql.tail("ORDER BY d.order_at, d.id", filter.limit);
-            sql.rows(connection, delivery_row)
+            // All states of one moment.
+            let moment = connection.unchecked_transaction()?;
+            let shown = Shown::now(&moment, &path)?;
+            if filter.call_key.is_some() || filter.days.is_some() || filter.folder_days.is_some() {
+                let rows = deliveries_of(&moment, &shown, &filter, None)?;
+                return Ok(rows.into_iter().map(|(_, row)| row).collect());
+            }
+            let mut rows = Vec::new();
+            for state in shown::of_ledger(&filter.states) {
+                rows.extend(deliveries_of(&moment, &shown, &filter, Some(state))?);
+            }
+            rows.sort_unstable_by_key(|(order_at, row)| (*order_at, row.id));
+            rows.truncate(filter.limit.unwrap_or(usize::MAX));
+            Ok(rows.into_iter().map(|(_, row)| row).collect())
         })
         .await
     }
@@ -148,7 +146,10 @@ impl ReadStore for SqliteStore {
                      WHERE s.source = raw.source AND s.url = raw.url AND s.version = raw.version), 0)
                  FROM raw",
             );
-            sql.among("state", filter.state.map(str::to_owned).as_slice());
+            if let Some(state) = filter.state {
+                // Not bound: only so can SQLite tell that the index of those in quarantine holds all of them.
+                sql.condition(|_| format!("state = '{state}'"));
+            }
             sql.among("call_key", filter.call_key.as_slice());
             sql.among("url", filter.url.as_slice());
             if let Some(part) = filter.url_part {
@@ -265,12 +266,16 @@ impl ReadStore for SqliteStore {
         code: Option<&'static str>,
         scope: Option<&Scope>,
     ) -> Result<u64, StoreError> {
-        let values = [Value::from(destination.to_owned()), state.to_owned().into(), code.map(str::to_owned).into()];
-        let (among, further) = scope::condition(scope, 4);
+        let values = [Value::from(destination.to_owned()), code.map(str::to_owned).into()];
+        let (among, further) = scope::condition(scope, 3);
         // Apart, so that each reads no more of the index than it counts.
-        let coded = if code.is_some() { "d.code = ?3" } else { "?3 IS NULL" };
-        let sql =
-            format!("SELECT count(*) FROM delivery d WHERE d.destination = ?1 AND d.state = ?2 AND {coded}{among}");
+        let coded = if code.is_some() { "d.code = ?2" } else { "?2 IS NULL" };
+        // Not bound: only so can SQLite tell that the index of what is due holds all of it.
+        let of_state = match state {
+            "due" => format!("d.state = 'due' AND d.replay <= {}", self.began_ms()),
+            _ => format!("d.state = '{state}'"),
+        };
+        let sql = format!("SELECT count(*) FROM delivery d WHERE d.destination = ?1 AND {of_state} AND {coded}{among}");
         self.read(move |connection| {
             let values = params_from_iter(values.into_iter().chain(further));
             Ok(connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0))?)
@@ -282,12 +287,17 @@ impl ReadStore for SqliteStore {
         let (destination, path) = (Value::from(destination.to_owned()), self.path().to_owned());
         let (among, values) = scope::condition(scope, 2);
         self.read(move |connection| {
-            let Shown { state, hold, .. } = Shown::now(connection, &path)?;
+            let moment = connection.unchecked_transaction()?;
+            let Shown { state, hold, .. } = Shown::now(&moment, &path)?;
+            // What has come to its end is counted by the index alone; there may be millions.
             let sql = format!(
-                "SELECT {state} AS shown, d.code, count(*) FROM delivery d {hold}
-                 WHERE d.destination = ?1{among} GROUP BY 1, 2 ORDER BY 1, 2"
+                "SELECT d.state, d.code, count(*) FROM delivery d
+                 WHERE d.destination = ?1 AND d.state IN ('dead', 'delivered', 'skipped'){among} GROUP BY 1, 2
+                 UNION ALL
+                 SELECT {state} AS shown, d.code, count(*) FROM delivery d {hold}
+                 WHERE d.destination = ?1 AND d.state IN ('due', 'leased'){among} GROUP BY 1, 2 ORDER BY 1, 2"
             );
-            let rows = connection
+            let rows = moment
                 .prepare_cached(&sql)?
                 .query_map(params_from_iter(std::iter::once(destination).chain(values)), |row| {
                     Ok(Tally { state: row.get(0)?, code: row.get(1)?, count: row.get(2)? })
@@ -298,10 +308,60 @@ impl ReadStore for SqliteStore {
         .await
     }
 
+    async fn oldest_since(&self, destination: &str) -> Result<OldestSince, StoreError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT (SELECT min(since) FROM delivery INDEXED BY delivery_dead WHERE destination = ?1 AND state = 'dead'),
+                 (SELECT min(since) FROM delivery INDEXED BY delivery_next WHERE destination = ?1 AND state = 'due')";
+            let (dead_ms, due_ms): (Option<i64>, Option<i64>) =
+                connection.prepare_cached(sql)?.query_row([&destination], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let sql = "SELECT min(since) FROM delivery WHERE destination = ?1 AND state = 'leased'";
+            let leased_ms: Option<i64> = connection.prepare_cached(sql)?.query_row([&destination], |row| row.get(0))?;
+            Ok(OldestSince { dead_ms, waiting_ms: due_ms.into_iter().chain(leased_ms).min() })
+        })
+        .await
+    }
+
     async fn report(&self, from: Date, to: Date) -> Result<Vec<DayFigures>, StoreError> {
         let path = self.path().to_owned();
         self.read(move |connection| report::figures(connection, &path, from, to)).await
     }
+}
+
+/// The listing of one state of the ledger, by its index, or of all; with when each is its turn.
+fn deliveries_of(
+    connection: &Connection,
+    Shown { state, hold, former }: &Shown,
+    filter: &DeliveryFilter,
+    of_ledger: Option<&'static str>,
+) -> Result<Vec<(i64, DeliveryRow)>, StoreError> {
+    // Which of the two is walked first is not left to guesses: by days the calls are fewer, otherwise the deliveries.
+    let tables = match filter.days {
+        Some(_) => "call c CROSS JOIN delivery d USING (call_key)",
+        None => "delivery d CROSS JOIN call c USING (call_key)",
+    };
+    let mut sql = Sql::new(&format!(
+        "SELECT d.id, d.call_key, c.source_id, c.day, d.destination, {state} AS shown, d.desired_revision,
+           d.delivered_revision, d.remote_id, d.person_object, d.person_id, d.writes, d.adopted, d.attempts,
+           coalesce(h.code, d.code, {former}) AS reason, coalesce(h.what, d.what), coalesce(h.help, d.help),
+           d.next_at, d.intent_at, d.delivered_at, d.match_json, d.record_json, d.deaths, d.order_at
+         FROM {tables} {hold}"
+    ));
+    if let Some(state) = of_ledger {
+        sql.among("d.state", &[state.to_owned()]);
+        if matches!(state, "dead" | "skipped") {
+            // No other reason is shown for these, and the index has it.
+            sql.among("d.code", &filter.codes);
+        }
+    }
+    sql.among("d.destination", filter.destination.as_slice());
+    sql.among("shown", &filter.states);
+    sql.among("reason", &filter.codes);
+    sql.among("d.call_key", filter.call_key.as_slice());
+    sql.days("c.day", filter.days);
+    sql.folder_days("d.call_key", filter.folder_days);
+    sql.tail("ORDER BY d.order_at, d.id", filter.limit);
+    sql.rows(connection, |row| Ok((row.get(23)?, delivery_row(row)?)))
 }
 
 fn delivery_row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {

@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../migrations/0002_origins_and_people.sql"),
     include_str!("../../../migrations/0003_checksums.sql"),
     include_str!("../../../migrations/0004_deaths.sql"),
+    include_str!("../../../migrations/0005_scale.sql"),
 ];
 
 /// The newest step.

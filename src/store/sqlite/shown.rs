@@ -45,13 +45,26 @@ impl Shown {
         let hold = format!("LEFT JOIN hold h ON h.destination = d.destination AND {due}");
         // Only a later revision can bring another address.
         let former = format!(
-            "CASE WHEN d.state = 'delivered' AND d.desired_revision > 1 AND json_valid(d.match_json) THEN
-               CASE json_extract(d.match_json, '$.verdict')
-                 WHEN 'no_match' THEN '{NO_MATCH}' WHEN 'ambiguous' THEN '{AMBIGUOUS}' WHEN 'no_email' THEN '{NO_EMAIL}' END
+            "CASE WHEN d.state = 'delivered' AND d.desired_revision > 1 THEN
+               CASE d.match_verdict WHEN 'no_match' THEN '{NO_MATCH}' WHEN 'ambiguous' THEN '{AMBIGUOUS}' WHEN 'no_email' THEN '{NO_EMAIL}' END
              END"
         );
         Ok(Shown { state, hold, former })
     }
+}
+
+/// The states of the ledger that are shown as one of `states`; without any, all.
+pub(super) fn of_ledger(states: &[String]) -> Vec<&'static str> {
+    let shows = |state: &str| {
+        match state {
+            "due" => vec!["due", "held", "unknown"],
+            "leased" => vec!["leased", "due", "held", "unknown"],
+            other => vec![other],
+        }
+        .iter()
+        .any(|shown| states.is_empty() || states.iter().any(|asked| asked == shown))
+    };
+    ["due", "leased", "delivered", "skipped", "dead"].into_iter().filter(|state| shows(state)).collect()
 }
 
 /// Says why a delivered record stands on the person of an earlier address, where that is so.

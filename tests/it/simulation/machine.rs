@@ -15,12 +15,12 @@ use trunkline::config;
 use trunkline::destinations::Destination;
 use trunkline::destinations::rest::Rest;
 use trunkline::destinations::salesforce::Salesforce;
-use trunkline::engine::{Days, DispatchLimits, Engine, Pace, Reading, Route, Serving, Stop, SyncRun, reread};
+use trunkline::engine::{Days, DispatchLimits, Engine, Pace, Reading, Route, Serving, Stop, SyncRun, rearm, reread};
 use trunkline::proof::{self, Protection, Step};
 use trunkline::sim::salesforce::Credentials;
 use trunkline::sources::object_store::ObjectStore;
+use trunkline::store::Rearm;
 use trunkline::store::sqlite::SqliteStore;
-use trunkline::store::{DeliveryStore, Rearm};
 
 use super::disk::Blow;
 use super::world::{API, BUCKET, Class, Ears, MachineClock, Net, ORG, World};
@@ -296,9 +296,7 @@ impl Machine {
             }
             for route in &routes {
                 let which = Rearm { states: vec!["dead", "due"], ..Rearm::default() };
-                let rearmed =
-                    store.rearm(route.destination.name(), &which, self.world.clock_now().as_millisecond()).await;
-                if let Err(error) = rearmed {
+                if let Err(error) = rearm(&engine, route.destination.name(), &which).await {
                     return self.failed(&error);
                 }
             }

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use trunkline::cli::{Context, Failure, Global, reading};
 use trunkline::config::{Environment, Settings};
-use trunkline::engine::{Days, Evidence, Quiet, RunSummary, Stop, deliver};
+use trunkline::engine::{Days, Evidence, Quiet, RunSummary, Stop, deliver, rearm};
 use trunkline::sim::harness::{Api, Options, Remote, Simulator};
 use trunkline::sources::ObjectSource;
 use trunkline::store::sqlite::SqliteStore;
-use trunkline::store::{DeliveryFilter, DeliveryRow, DeliveryStore, ReadStore, Rearm};
+use trunkline::store::{DeliveryFilter, DeliveryRow, ReadStore, Rearm};
 
 use super::clock::FakeClock;
 use super::session;
@@ -116,11 +116,10 @@ impl<R: Remote> RestWorld<R> {
         let (context, settings, store) = self.open();
         let routes = or_tell(context.routes(&settings));
         let which = Rearm { states: vec!["dead", "due"], ..Rearm::default() };
-        for route in &routes {
-            let now_ms = trunkline::clock::Clock::now_ms(&*self.clock);
-            store.rearm(route.destination.name(), &which, now_ms).await.expect("a store that works");
-        }
         let engine = context.engine(store, Arc::new(Quiet));
+        for route in &routes {
+            rearm(&engine, route.destination.name(), &which).await.expect("a store that works");
+        }
         let source = or_tell(context.source(&settings));
         let reading = reading(&settings, source, &routes);
         let evidence = Some(Evidence {

@@ -14,11 +14,11 @@ use trunkline::cli::{Context, Global, reading};
 use trunkline::clock::Clock;
 use trunkline::config::Environment;
 use trunkline::destinations::salesforce::Salesforce;
-use trunkline::engine::{Days, Evidence, IntakeSummary, Quiet, RunSummary, Stop, SyncRun, deliver};
+use trunkline::engine::{Days, Evidence, IntakeSummary, Progress, Quiet, RunSummary, Stop, SyncRun, deliver, rearm};
 use trunkline::net::Transport;
 use trunkline::sim::salesforce::{Counters, Credentials, Fault, FaultKind, Options, Org, Settings, Simulator};
 use trunkline::sim::sessions::{People, Plan, write_day};
-use trunkline::store::{DeliveryStore, Rearm};
+use trunkline::store::Rearm;
 
 use super::clock::FakeClock;
 use super::session;
@@ -237,12 +237,16 @@ impl World {
 
     /// What `trunkline retry` without arguments does.
     pub async fn retry(&self) -> RunSummary {
-        let context = self.context(self.clock.clone());
+        self.rearmed(&Rearm { states: vec!["dead", "due"], ..Rearm::default() }, Arc::new(Quiet), Stop::default()).await
+    }
+
+    /// Makes deliveries due again and delivers, told to `progress`, until it is done or `stop` is asked for.
+    pub async fn rearmed(&self, which: &Rearm, progress: Arc<dyn Progress>, stop: Stop) -> RunSummary {
+        let context = Context { stop, ..self.context(self.clock.clone()) };
         let settings = or_tell(context.settings(Some(self.source())));
         let store = or_tell(context.open_store(&settings.store_path));
-        let which = Rearm { states: vec!["dead", "due"], ..Rearm::default() };
-        store.rearm("salesforce", &which, self.clock.now_ms()).await.expect("a store that works");
-        let engine = context.engine(store, Arc::new(Quiet));
+        let engine = context.engine(store, progress);
+        rearm(&engine, "salesforce", which).await.expect("a store that works");
         let routes = or_tell(context.routes(&settings));
         let source = or_tell(context.source(&settings));
         let reading = reading(&settings, source, &routes);

@@ -185,7 +185,13 @@ fn without_checksums(path: &Path) {
     let ledger = Connection::open(path).expect("a ledger");
     ledger
         .execute_batch(
-            "DROP TABLE file_in_hand; DROP TABLE file_suspect; DROP INDEX delivery_suspect;
+            "DROP TRIGGER delivery_has_day; DROP TRIGGER delivery_keeps_day;
+             DROP INDEX delivery_due; DROP INDEX delivery_next; DROP INDEX delivery_dead; DROP INDEX delivery_listed;
+             DROP INDEX delivery_reported; ALTER TABLE delivery DROP COLUMN match_verdict;
+             ALTER TABLE delivery DROP COLUMN match_rule; ALTER TABLE delivery DROP COLUMN replay;
+             ALTER TABLE delivery DROP COLUMN since; ALTER TABLE delivery DROP COLUMN day;
+             CREATE INDEX delivery_due ON delivery (destination, order_at) WHERE state = 'due';
+             DROP TABLE file_in_hand; DROP TABLE file_suspect; DROP INDEX delivery_suspect;
              ALTER TABLE delivery DROP COLUMN company; ALTER TABLE delivery DROP COLUMN deaths;
              DROP INDEX raw_to_reread; ALTER TABLE raw DROP COLUMN reread;
              ALTER TABLE call DROP COLUMN head_sum; ALTER TABLE call DROP COLUMN tail_sum;

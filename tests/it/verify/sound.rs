@@ -71,6 +71,9 @@ async fn what_contradicts_itself_is_told_by_name() {
     check("UPDATE delivery SET code = NULL WHERE state = 'skipped'", &["reason"]);
     check(&format!("UPDATE delivery SET record_json = '{{' {one}"), &["delivery-json"]);
     check(&format!("UPDATE delivery SET attempts = 'many' {one}"), &["counts"]);
+    check(&format!("UPDATE delivery SET since = 'then' {one}"), &["waiting"]);
+    check(&format!("UPDATE delivery SET replay = -1 {one}"), &["waiting"]);
+    check(&format!("UPDATE delivery SET day = NULL {one}"), &["day-of-delivery"]);
     check("UPDATE raw SET state = 'lost' WHERE id = 1", &["file-state"]);
     check("UPDATE raw SET call_key = 'x' WHERE id = 1", &["file-call"]);
     check("UPDATE raw SET digest = NULL WHERE id = 1", &["file-digest"]);

@@ -123,6 +123,13 @@ pub(super) const DELIVERIES: &[Rule] = &[
          OR (d.deaths > 0 AND d.company = 0) OR (d.deaths = 3 AND d.state <> 'dead')",
     )
     .since(4),
+    rule(
+        "waiting",
+        "since when it stands as it does, or whether by a replay, is not told",
+        "typeof(d.since) <> 'integer' OR d.since < 0 OR typeof(d.replay) <> 'integer' OR d.replay < 0",
+    )
+    .since(5),
+    rule("day-of-delivery", "its day is not that of its call", "c.call_key IS NOT NULL AND d.day IS NOT c.day").since(5),
 ];
 
 /// Over `raw r`.
