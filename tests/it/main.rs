@@ -24,6 +24,7 @@ mod rest;
 mod rest_faults;
 mod rest_own;
 mod rest_payloads;
+mod rest_questions;
 mod rest_strict;
 mod s3_night;
 mod serve;

@@ -5,6 +5,7 @@
 mod one;
 mod people;
 mod plan;
+mod unanswered;
 mod write;
 
 use crate::destinations::{Match, Operation, Outcome, Person, Write};
