@@ -23,6 +23,7 @@ mod poison;
 mod rest;
 mod rest_faults;
 mod rest_own;
+mod rest_pages;
 mod rest_payloads;
 mod rest_questions;
 mod rest_strict;

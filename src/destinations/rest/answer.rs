@@ -40,6 +40,18 @@ impl Answer {
         self.json.as_ref().unwrap_or(&Value::Null)
     }
 
+    /// Whether it has no text, or one that programs write for programs.
+    pub fn is_data(&self) -> bool {
+        self.json.is_some() || self.text.trim().is_empty()
+    }
+
+    /// Whether it is written for people: by a gateway, a login, a front end.
+    fn is_page(&self) -> bool {
+        let text = self.text.trim_start();
+        let begins = |mark: &str| text.get(..mark.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(mark));
+        begins("<!doctype html") || begins("<html")
+    }
+
     /// The first of `places` that holds something: JSON pointers, or `header:NAME`.
     pub fn first(&self, places: &[String]) -> Option<String> {
         places.iter().find_map(|place| match place.strip_prefix("header:") {
@@ -139,9 +151,12 @@ fn of_success(answer: &Answer, send: &Send, created: bool, own_id: &str) -> Outc
     if said_no(answer.body()) {
         return Outcome::Reject { problem: refused(answer, send) };
     }
+    if answer.is_page() {
+        return unknown("answers with a page", answer, send);
+    }
     let id = answer.first(&send.id);
     match &send.ok {
-        Some(says) => match answer.says(says).or(says.or_absent.then_some(true)) {
+        Some(says) => match answer.says(says).or((says.or_absent && answer.is_data()).then_some(true)) {
             Some(true) => {}
             Some(false) => return Outcome::Reject { problem: refused(answer, send) },
             // Of success by its status, but not the answer of an API that says what became of the record.

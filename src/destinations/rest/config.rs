@@ -188,7 +188,7 @@ pub struct Says {
     pub pointer: String,
     /// What must stand there, as text.
     pub is: String,
-    /// Whether an answer without that place is fine.
+    /// Whether an answer without that place is fine, if it is JSON or has no text.
     #[serde(default)]
     pub or_absent: bool,
 }
