@@ -75,6 +75,11 @@ impl Answer {
         })
     }
 
+    /// Whether an answer of success to a question says that it was not answered after all.
+    pub fn says_no(&self) -> bool {
+        said_no(self.body()) || self.has_something(&["/error".to_owned(), "/errors".to_owned()])
+    }
+
     /// `None` where nothing stands in the place.
     fn says(&self, says: &Says) -> Option<bool> {
         at(self.body(), &says.pointer).map(|found| found == says.is)

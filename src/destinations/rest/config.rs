@@ -234,6 +234,9 @@ pub struct Ask {
     /// Statuses that mean: nothing there.
     #[serde(default)]
     pub none: Vec<u16>,
+    /// Of a look-up that lists other calls too: how many items a page holds at most. A page with fewer, none of which is of
+    /// the call, says that it is not there; without this none but an empty list does.
+    pub page_max: Option<usize>,
     /// What kind of record a person is, for `why` and the templates.
     #[serde(default)]
     pub object: String,

@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::answer::{self, Answer};
 use super::config::{Ask, HeaderLines, Unmatched};
-use super::found::{Question, found, has_key};
+use super::found::{self, Question, found, has_key};
 use super::request::Put;
 use super::round::{self, Said};
 use super::{Rest, client, no_person, nobody};
@@ -180,13 +180,15 @@ impl Rest {
     }
 
     fn read(&self, kind: &Kind<'_>, is: &str, answer: &Answer) -> Said<Vec<String>> {
+        let is_person = kind.name == "person";
+        let question = |keyless| Question { name: kind.name, ask: kind.ask, is, keyless, is_of_one: !is_person };
         if kind.ask.none.contains(&answer.status.as_u16()) {
-            return Said::Answered(Vec::new());
+            return found::none(answer, &question(false)).map_or_else(Said::refused, Said::Answered);
         }
         if !answer.status.is_success() {
             let said = self.refusal(answer);
             return match said {
-                Said::Refused { problem, .. } if kind.name == "person" && is_of_one(answer.status) => {
+                Said::Refused { problem, .. } if is_person && is_of_one(answer.status) => {
                     Said::Refused { problem, instead: Some(Vec::new()) }
                 }
                 said => said,
@@ -195,10 +197,9 @@ impl Rest {
         if has_key(answer, kind.ask) {
             kind.asked.has_keys.store(true, Ordering::Relaxed);
         }
-        let question = |keyless| Question { name: kind.name, ask: kind.ask, is, keyless };
         match found(answer, &question(false)) {
             Ok(ids) => Said::Answered(ids),
-            Err(problem) if kind.name == "person" && found(answer, &question(true)).is_ok() => Said::Keyless(problem),
+            Err(problem) if is_person && found(answer, &question(true)).is_ok() => Said::Keyless(problem),
             Err(problem) => Said::refused(problem),
         }
     }
