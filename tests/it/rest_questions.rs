@@ -294,3 +294,70 @@ async fn a_call_data_api_that_does_not_filter_is_not_sent_a_call_twice() {
     assert!(hold.what.contains("names 1000 records of other calls"), "{}", hold.what);
     assert_eq!(crm.requests().iter().filter(|request| request.starts_with("POST")).count(), 1);
 }
+
+const PROBE: &str = "probe = \"/calls?limit=1\"\n";
+
+/// The CRM answers again, and has the call.
+fn has_it(desk: &Scripted) {
+    let key = key("one");
+    desk.answers(move |request| match request.starts_with("GET") {
+        true => (200, json!([{ "ref": key, "id": 7 }]).to_string()),
+        false => taken(),
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_answer_to_the_probe_wipes_no_unknown_outcome() {
+    let odd = [
+        (200, "<html>maintenance</html>", "TL0509"),
+        (404, "default backend - 404", "TL0509"),
+        (405, "<html>not allowed</html>", "TL0509"),
+        (302, "", "TL0508"),
+        (400, "{}", "TL0508"),
+        (200, r#"{"success": false}"#, "TL0509"),
+    ];
+    for (status, body, code) in odd {
+        let desk = Scripted::new(&format!("{CREATE}{LOOK_UP}{PROBE}"), lost).await;
+        desk.put(&["one"]);
+        // One request alone: the world stops before the outcome can be asked for.
+        desk.world.sync_briefly().await;
+        assert_eq!((desk.posts(), desk.row("one").await), (1, row("one", "unknown", "TL0702")));
+        desk.answers(move |request| match request.starts_with("GET") {
+            true => (status, body.to_owned()),
+            false => taken(),
+        });
+        let summary = desk.world.sync().await;
+        let hold = summary.delivery.hold.unwrap_or_else(|| panic!("{status} {body}: no hold"));
+        assert_eq!((hold.code.0, summary.delivery.dead.len()), (code, 0), "{status} {body}");
+        has_it(&desk);
+        desk.world.sync().await;
+        assert_eq!((desk.posts(), desk.row("one").await), (1, row("one", "delivered", "")), "{status} {body}");
+    }
+}
+
+/// Questions are answered, writes are not.
+fn lost(request: &str) -> (u16, String) {
+    match request.starts_with("GET") {
+        true => (200, "[]".to_owned()),
+        false => (502, String::new()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_of_which_nobody_could_be_asked_is_asked_for_before_a_retry_sends_it() {
+    for status in [404, 405] {
+        let desk =
+            Scripted::new(&format!("{CREATE}{LOOK_UP}{PROBE}"), move |request| match request.starts_with("GET") {
+                true => (status, r#"{"message": "no such thing"}"#.to_owned()),
+                false => (502, String::new()),
+            })
+            .await;
+        desk.put(&["one"]);
+        assert_eq!(desk.world.sync_to_the_end().await.delivery.dead.get("TL0702"), Some(&1));
+        // The API offers it after all; that alone sends or asks nothing.
+        has_it(&desk);
+        assert_eq!(desk.world.sync().await.delivery.delivered, 0);
+        desk.world.retry().await;
+        assert_eq!((desk.posts(), desk.row("one").await), (1, row("one", "delivered", "")), "{status}");
+    }
+}

@@ -24,6 +24,9 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("dynamics", include_str!("presets/dynamics.toml")),
 ];
 
+/// Tables that `false` takes out of a ready configuration.
+const OPTIONAL: &[&str] = &["person", "look_up", "update"];
+
 /// Longest wait for an answer, in seconds.
 const TIMEOUT_S_MAX: u32 = 600;
 /// Most requests at once.
@@ -320,6 +323,11 @@ pub fn section(name: &str, own: toml::Table) -> Result<Section, Misread> {
         }
     };
     lay_over(&mut table, own);
+    for key in OPTIONAL {
+        if table.get(*key) == Some(&toml::Value::Boolean(false)) {
+            table.remove(*key);
+        }
+    }
     Section::deserialize(toml::Value::Table(table)).map_err(|error| misread(name, &error))
 }
 

@@ -75,6 +75,30 @@ pub fn found(answer: &Answer, question: &Question<'_>) -> Result<Vec<String>, Pr
     }
 }
 
+/// Whether the answer to the probe is one of a look-up, whatever it lists.
+pub fn lists(answer: &Answer, ask: &Ask) -> Result<(), Problem> {
+    let absent = || match &answer.json {
+        Some(body) => body.pointer(&ask.items).is_none_or(Value::is_null),
+        None => answer.text.trim().is_empty(),
+    };
+    let is_list = answer.body().pointer(&ask.items).is_some_and(Value::is_array);
+    match !answer.says_no() && (is_list || (ask.items_or_absent && absent())) {
+        true => Ok(()),
+        false => Err(no_probe(answer)),
+    }
+}
+
+/// Neither the answer of a look-up, nor an API's word that it offers none.
+pub fn no_probe(answer: &Answer) -> Problem {
+    let (from, status, members) = (&answer.from, answer.status.as_u16(), members(answer));
+    Problem::new(
+        ANSWER_UNREADABLE,
+        format!("{from}: the answer to look_up.probe (HTTP {status}) is not that of a look-up; {members}"),
+        "mend look_up in the destination's table, or what stands in front of the API; if it offers no look-up, set \
+         look_up = false; then run `trunkline retry`",
+    )
+}
+
 /// Whether a list that does not name a call shows that the call is not there: an empty one, or one of a question that lists
 /// others too, as far as it was not cut.
 fn is_whole(items: usize, page_max: Option<usize>) -> bool {

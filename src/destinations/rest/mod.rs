@@ -14,6 +14,7 @@ mod request;
 mod round;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use self::client::Client;
 use self::config::{DoublesRule, LostAnswer, Settings};
 use self::request::Requests;
+use self::round::Said;
 use super::{
     Advice, Answers, Destination, DestinationKind, Doubles, Existing, Mapped, Match, Operation, Outcome, Person,
     Readiness, Record, Usage, Verdict, Write,
@@ -47,8 +49,8 @@ pub struct Rest {
     requests: Requests,
     zone: TimeZone,
     clock: Clock,
-    /// Whether the look-up was found to be offered, once it was asked.
-    looks_up: std::sync::OnceLock<bool>,
+    /// Whether the look-up was found to be offered.
+    looks_up: AtomicBool,
     people: questions::Asked,
     records: questions::Asked,
 }
@@ -70,29 +72,32 @@ impl Rest {
             settings,
             zone,
             clock,
-            looks_up: std::sync::OnceLock::new(),
+            looks_up: AtomicBool::new(false),
             people: questions::Asked::default(),
             records: questions::Asked::default(),
         })
     }
 
-    /// Whether a look-up is configured and answered as one; asked once.
+    /// Whether a look-up is configured and answered as one. Asked until it is: what comes from in front of the API says
+    /// nothing, and what an API does not offer today it may offer tomorrow.
     async fn offers_look_up(&self) -> Result<bool, Outcome> {
-        let Some(ask) = &self.settings.section.look_up else { return Ok(false) };
-        if let Some(known) = self.looks_up.get() {
-            return Ok(*known);
+        if self.settings.section.look_up.is_none() {
+            return Ok(false);
         }
-        let Some(path) = self.requests.probe()? else { return Ok(true) };
-        let headers = &self.settings.headers.look_up;
-        let call = client::Call { method: &ask.method, path: &path, body: None, headers };
-        let answer = self.client.send(&call).await?.map_err(|error| answer::of_transport(&error, false))?;
-        let offers = match answer.status.as_u16() {
-            408 | 425 | 429 | 500 | 502..=599 | 401 | 403 => {
-                return Err(answer::of_question(&answer, &[], (self.clock)()));
+        if self.looks_up.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let offers = match self.probed().await? {
+            None => true,
+            Some(Said::Known(offers) | Said::Answered(offers)) => offers,
+            Some(Said::Refused { problem, .. } | Said::Keyless(problem) | Said::Unaskable(problem)) => {
+                return Err(Outcome::Hold { problem });
             }
-            _ => answer.status.is_success() && answer.body().pointer(&ask.items).is_some_and(Value::is_array),
+            Some(Said::Trouble(outcome) | Said::Busy(outcome) | Said::All(outcome)) => return Err(outcome),
+            Some(Said::NotAsked) => return Err(Outcome::Hold { problem: self.cannot_ask() }),
         };
-        Ok(*self.looks_up.get_or_init(|| offers))
+        self.looks_up.store(offers, Ordering::Relaxed);
+        Ok(offers)
     }
 
     async fn readiness(&self) -> Result<Readiness, Outcome> {

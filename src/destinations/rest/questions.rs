@@ -96,11 +96,50 @@ impl Rest {
 
     /// What a round means, with a question that is known to be right beside those that had no answer.
     async fn judged<T>(&self, said: Vec<Said<T>>, kind: &Kind<'_>, calls: &[&RedactedCall]) -> Answers<T> {
-        let control = match kind.asked.control(calls).filter(|_| round::is_open(&said)) {
-            Some(put) => Some(self.put(kind, &put).await.map(|_| ())),
-            None => None,
+        let control = match round::is_open(&said) {
+            true => self.control(kind, calls, &said).await?,
+            false => None,
         };
         round::judge(said, control)
+    }
+
+    async fn control<T>(
+        &self,
+        kind: &Kind<'_>,
+        calls: &[&RedactedCall],
+        said: &[Said<T>],
+    ) -> Result<Option<Said<()>>, Outcome> {
+        if let Some(put) = kind.asked.control(calls) {
+            return Ok(Some(self.put(kind, &put).await.map(|_| ())));
+        }
+        // That the probe can be read says nothing of how the answers to other questions look.
+        if kind.name == "person" || round::is_unreadable(said) {
+            return Ok(None);
+        }
+        // An API that offers no look-up today tells nothing of one that was not answered.
+        let said = self.probed().await?.filter(|said| !matches!(said, Said::Answered(false)));
+        Ok(said.map(|said| said.map(|_| ())))
+    }
+
+    /// Whether the API offers the look-up, by its answer to the probe; `None` where there is no probe.
+    pub(super) async fn probed(&self) -> Result<Option<Said<bool>>, Outcome> {
+        let (Some(ask), Some(path)) = (&self.settings.section.look_up, self.requests.probe()?) else { return Ok(None) };
+        let headers = &self.settings.headers.look_up;
+        let call = client::Call { method: &ask.method, path: &path, body: None, headers };
+        let answer = match self.client.send(&call).await? {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Some(Said::Trouble(answer::of_transport(&error, false)))),
+        };
+        Ok(Some(match answer.status.as_u16() {
+            // An API's own word; a page is that of something in front of it, or behind the wrong address.
+            404 | 405 | 501 if answer.is_data() => Said::Answered(false),
+            404 | 405 => Said::refused(found::no_probe(&answer)),
+            _ if answer.status.is_success() => match found::lists(&answer, ask) {
+                Ok(()) => Said::Answered(true),
+                Err(problem) => Said::refused(problem),
+            },
+            _ => self.refusal(&answer),
+        }))
     }
 
     async fn person_of(&self, kind: &Kind<'_>, call: &RedactedCall) -> Said<Match> {

@@ -8,7 +8,7 @@ use std::future::Future;
 use futures_util::{StreamExt, stream};
 
 use crate::destinations::{Answers, Outcome, Unanswered};
-use crate::problem::Problem;
+use crate::problem::{ANSWER_UNREADABLE, Problem};
 
 /// Questions in a row without an answer after which the others wait: the remote as a whole has trouble.
 const TROUBLES_MAX: usize = 3;
@@ -100,6 +100,14 @@ where
 pub fn is_open<T>(said: &[Said<T>]) -> bool {
     let failed = said.iter().any(|one| matches!(one, Said::Refused { .. } | Said::Keyless(_) | Said::Trouble(_)));
     failed && !said.iter().any(|one| one.is_answered() || matches!(one, Said::Busy(_)))
+}
+
+/// Whether an answer could not be read.
+pub fn is_unreadable<T>(said: &[Said<T>]) -> bool {
+    said.iter().any(|one| match one {
+        Said::Refused { problem, .. } | Said::Keyless(problem) => problem.code == ANSWER_UNREADABLE,
+        _ => false,
+    })
 }
 
 /// What the round means for each call. `control` is what came of a question that was answered before, where the round

@@ -96,6 +96,15 @@ impl<R: Remote> RestWorld<R> {
         run.run(Days { from: DAY, to: DAY }, None).await.expect("a store that works")
     }
 
+    /// A sync that does not wait for anything: what is not settled by one request each stays as it is.
+    pub async fn sync_briefly(&self) -> RunSummary {
+        let text = fs::read_to_string(self.folder.path().join("test.toml")).expect("the configuration");
+        self.configure(&format!("[delivery]\npatience_s = 0\n{text}"));
+        let summary = self.sync().await;
+        self.configure(&text);
+        summary
+    }
+
     /// Runs until nothing waits, as the nights pass; tells what became of everything.
     pub async fn sync_to_the_end(&self) -> RunSummary {
         let mut dead = BTreeMap::new();
