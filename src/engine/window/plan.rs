@@ -117,7 +117,7 @@ impl Dispatcher<'_> {
             (Doubles::Unseen { .. }, _) => false,
             (Doubles::LookedUp { .. }, None) if proof::is_off(Protection::LookUp) => false,
             (Doubles::Refused, None) => self.preview.is_some(),
-            (Doubles::LookedUp { first }, None) => first || claimed.intent.is_some(),
+            (Doubles::LookedUp { first }, None) => first || claimed.intent.is_some() || had_record(claimed),
             (_, Some(_)) => is_found(claimed),
         };
         let ask: Vec<&RedactedCall> =
@@ -193,4 +193,10 @@ fn kept(record: &Record) -> String {
 /// Whether its record was found at the destination, and what it holds was never ours to know.
 fn is_found(claimed: &Claimed) -> bool {
     claimed.remote_id.is_some() && claimed.delivered_digest.is_none()
+}
+
+/// Whether a record of it stood there, of which a person has the ledger forget the id (`retry --recreate`). A call that was
+/// not sent after all looks alike, and can be looked up as well.
+fn had_record(claimed: &Claimed) -> bool {
+    claimed.delivered_person.is_some() || (claimed.person.is_some() && claimed.attempts == 0)
 }

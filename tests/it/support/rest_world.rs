@@ -122,12 +122,21 @@ impl<R: Remote> RestWorld<R> {
 
     /// What `trunkline retry` without arguments does.
     pub async fn retry(&self) -> RunSummary {
+        self.rearm(&Rearm { states: vec!["dead", "due"], ..Rearm::default() }).await
+    }
+
+    /// What `trunkline retry SESSION --recreate` does, for all sessions.
+    pub async fn recreate(&self) -> RunSummary {
+        let states = vec!["dead", "due", "skipped", "delivered"];
+        self.rearm(&Rearm { states, recreate: true, ..Rearm::default() }).await
+    }
+
+    async fn rearm(&self, which: &Rearm) -> RunSummary {
         let (context, settings, store) = self.open();
         let routes = or_tell(context.routes(&settings));
-        let which = Rearm { states: vec!["dead", "due"], ..Rearm::default() };
         for route in &routes {
             let now_ms = trunkline::clock::Clock::now_ms(&*self.clock);
-            store.rearm(route.destination.name(), &which, now_ms).await.expect("a store that works");
+            store.rearm(route.destination.name(), which, now_ms).await.expect("a store that works");
         }
         let engine = context.engine(store, Arc::new(Quiet));
         let source = or_tell(context.source(&settings));
