@@ -361,3 +361,45 @@ async fn a_dead_letter_of_which_nobody_could_be_asked_is_asked_for_before_a_retr
         assert_eq!((desk.posts(), desk.row("one").await), (1, row("one", "delivered", "")), "{status}");
     }
 }
+
+/// As many calls as one window takes with one request at a time, and some more.
+const WINDOW: usize = 25;
+
+/// The search worked for a while, in the same process, and then leads nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_breaks_down_later_puts_no_call_on_nobody() {
+    for (status, body) in [(404, "{}"), (410, "{}"), (302, ""), (400, "{}"), (200, "<html>")] {
+        let posted = Arc::new(AtomicUsize::new(0));
+        let table = format!("requests_in_flight = 1\nunmatched = \"deliver\"\n{CREATE}{PERSON}");
+        let desk = Scripted::new(&table, move |request| match request.starts_with("GET") {
+            true if posted.load(Ordering::SeqCst) >= WINDOW => (status, body.to_owned()),
+            true => (200, json!({ "people": [{ "id": 3 }] }).to_string()),
+            false => {
+                posted.fetch_add(1, Ordering::SeqCst);
+                taken()
+            }
+        })
+        .await;
+        let names: Vec<String> = (0..WINDOW + 3).map(|number| format!("s{number:02}")).collect();
+        desk.put(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let summary = desk.world.sync().await;
+        assert_eq!(outcome(&summary), (WINDOW as u64, true), "{status}: {:?}", desk.rows().await);
+        assert_eq!((desk.posts(), summary.delivery.waiting), (WINDOW, 3), "{status}");
+    }
+}
+
+/// Only 400 and 422 are about what was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_refused_for_one_caller_alone_finds_nobody_only_where_its_address_is_the_cause() {
+    for (status, delivered) in [(400, 2), (422, 2), (404, 1), (410, 1), (409, 1)] {
+        let desk = Scripted::new(&format!("{CREATE}{PERSON}"), move |request| match request.split_once("?q=") {
+            Some((_, asked)) if asked.starts_with("odd") => (status, "{}".to_owned()),
+            Some(_) => nobody(),
+            None => taken(),
+        })
+        .await;
+        desk.put(&["odd", "one"]);
+        let summary = desk.world.sync().await;
+        assert_eq!(outcome(&summary), (delivered, false), "{status}: {:?}", desk.rows().await);
+    }
+}

@@ -255,7 +255,8 @@ impl Rest {
     }
 }
 
-/// Of a question that is right for others, a status that refuses what this one asks for: nobody has such an address.
+/// Of a question that is right for others, a status that refuses what this one asks for: nobody has such an address. Any
+/// other can be that of a path that leads nowhere, and says nothing of anybody.
 fn is_of_one(status: StatusCode) -> bool {
-    status.is_client_error()
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
 }
