@@ -1,12 +1,14 @@
 //! Promise: what a gateway, a login or a front end says in the place of an API is never taken for the API's word.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::http::StatusCode;
 use serde_json::json;
 use trunkline::sim::call_data_api::CallDataApi;
 use trunkline::sim::harness::Remote;
 
+use crate::rest_questions::{LOOK_UP, Scripted, key, taken};
+use crate::rest_strict::CREATE;
 use crate::support::rest_kits::{ForCallData, ForPipedrive, Kit};
 use crate::support::rest_world::{RestWorld, told};
 use crate::support::stub::Stub;
@@ -60,4 +62,37 @@ async fn a_call_that_a_gateway_swallowed_is_sent_again_once_the_api_says_that_it
     let before = posts();
     assert_eq!(world.sync_to_the_end().await.delivery.delivered, 1);
     assert_eq!(posts(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_in_front_of_the_api_holds_every_call_and_refuses_none() {
+    for status in [301, 302, 307, 308] {
+        let desk = Scripted::new(CREATE, move |_| (status, "<html>sign in</html>".to_owned())).await;
+        desk.put(&["one", "two", "three"]);
+        let summary = desk.world.sync().await;
+        let hold = summary.delivery.hold.unwrap_or_else(|| panic!("{status}: no hold"));
+        assert!(hold.code.0 == "TL0508" && hold.what.contains("desk sends POST 127.0.0.1/api/calls"), "{hold:?}");
+        assert_eq!((summary.delivery.waiting, summary.delivery.dead.len()), (3, 0), "{status}");
+        desk.answers(|_| taken());
+        assert_eq!(desk.world.sync().await.delivery.delivered, 3, "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_is_answered_with_see_other_is_looked_up_before_it_is_sent_again() {
+    for (is_there, posts) in [(true, 1), (false, 2)] {
+        let posted = AtomicUsize::new(0);
+        let key = key("one");
+        let desk = Scripted::new(&format!("{CREATE}{LOOK_UP}"), move |request| match request.starts_with("GET") {
+            true if is_there => (200, json!([{ "ref": key, "id": 7 }]).to_string()),
+            true => (200, "[]".to_owned()),
+            false if posted.fetch_add(1, Ordering::SeqCst) == 0 => (303, String::new()),
+            false => taken(),
+        })
+        .await;
+        desk.put(&["one"]);
+        let summary = desk.world.sync_to_the_end().await;
+        assert_eq!((summary.delivery.delivered, summary.delivery.dead.len()), (1, 0), "{:?}", desk.rows().await);
+        assert_eq!(desk.posts(), posts);
+    }
 }

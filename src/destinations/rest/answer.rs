@@ -145,6 +145,9 @@ pub fn of_write(result: Result<Answer, TransportError>, write: &Written<'_>, now
         404 | 405 if created => Outcome::Reject { problem: nowhere(&answer, send, place) },
         // Refused before anything was looked at.
         425 | 429 => busy(&answer, now),
+        // Something took it, and names where to look for what it made of it.
+        303 if created => unknown("answers with another address", &answer, send),
+        300..=399 => Outcome::Hold { problem: elsewhere(&answer, send, place) },
         408 | 500..=599 => unknown("failed in the middle of a request", &answer, send),
         _ => Outcome::Reject { problem: refused(&answer, send) },
     }
@@ -262,6 +265,14 @@ fn nowhere(answer: &Answer, send: &Send, place: &str) -> Problem {
         problem::ORG_CONFIGURATION,
         format!("{} has nothing that takes {place}: {}", answer.from, answer.words(&send.error)),
         "check base_url, and method and path of create in the destination's table, then run `trunkline retry`",
+    )
+}
+
+fn elsewhere(answer: &Answer, send: &Send, place: &str) -> Problem {
+    Problem::new(
+        problem::ORG_CONFIGURATION,
+        format!("{} sends {place} elsewhere, which is not followed: {}", answer.from, answer.words(&send.error)),
+        "check base_url, and whether a login or a gateway stands in front of the API, then run `trunkline retry`",
     )
 }
 

@@ -53,9 +53,12 @@ fn a_status_says_what_came_of_a_write() {
     for status in [400, 409, 410, 412, 413, 415, 422] {
         check("", status, r#"{"message": "no"}"#, "reject TL0608");
     }
-    for status in [301, 302, 307] {
-        check("", status, "", "reject TL0608");
+    for status in [300, 301, 302, 304, 307, 308] {
+        check("", status, "", "hold TL0508");
+        assert_eq!(told(&written(answer(status, &[], ""), "", false)), "hold TL0508", "{status}: of a change");
     }
+    check("", 303, "", "unknown TL0702 settled false");
+    assert_eq!(told(&written(answer(303, &[], ""), "", false)), "hold TL0508", "it was to be changed, not made");
     for status in [401, 403] {
         check("", status, "", "hold TL0501");
     }
