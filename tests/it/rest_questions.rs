@@ -1,13 +1,18 @@
 //! Promise: a question that a CRM does not answer about one call stops no other call; what is wrong with the destination
 //! is no call's fault.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream::pending;
 use serde_json::{Value, json};
-use trunkline::engine::RunSummary;
+use trunkline::engine::{RunSummary, Stop};
 use trunkline::model::CallKey;
 use trunkline::sim::call_data_api::CallDataApi;
 use trunkline::sim::rest::hubspot::HubSpot;
@@ -402,4 +407,52 @@ async fn a_question_that_is_refused_for_one_caller_alone_finds_nobody_only_where
         let summary = desk.world.sync().await;
         assert_eq!(outcome(&summary), (delivered, false), "{status}: {:?}", desk.rows().await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crm_that_is_down_is_not_asked_for_every_call_of_a_window() {
+    let desk = Scripted::new(&format!("{CREATE}{PERSON}"), |_| (503, String::new())).await;
+    let names: Vec<String> = (0..100).map(|number| format!("s{number:02}")).collect();
+    desk.put(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(desk.world.sync_briefly().await.delivery.waiting, 100);
+    let asked = desk.crm.requests().len();
+    assert!((1..=18).contains(&asked), "16 at once and three to see that it is down: {asked}");
+}
+
+/// It asks for a stop when it is asked a question, and never answers.
+async fn hears_a_stop(table: &str, prepare: impl AsyncFn(&RestWorld<HubSpot>, &dyn Fn(bool))) {
+    let is_silent = Arc::new(AtomicBool::new(false));
+    let stop: Arc<Mutex<Stop>> = Arc::default();
+    let (silent, ask) = (Arc::clone(&is_silent), Arc::clone(&stop));
+    let crm = Stub::start(move |request| match (request.starts_with("GET"), silent.load(Ordering::SeqCst)) {
+        (true, true) => {
+            ask.lock().expect("nobody panics").ask();
+            Response::new(Body::from_stream(pending::<Result<Bytes, Infallible>>()))
+        }
+        (true, false) => Response::new(Body::from("[]")),
+        (false, _) => (StatusCode::BAD_GATEWAY, "").into_response(),
+    })
+    .await;
+    let text = format!("[rest.desk]\nbase_url = \"{}/api\"\ntimeout_s = 600\n{CREATE}{table}", crm.endpoint);
+    let mut world = RestWorld::<HubSpot>::start(Default::default(), |_| text).await;
+    world.put("a.json", &told("s1", "ada@example.com"));
+    prepare(&world, &|silent| is_silent.store(silent, Ordering::SeqCst)).await;
+    world.stop = Stop::default();
+    *stop.lock().expect("nobody panics") = world.stop.clone();
+    let ended = tokio::time::timeout(Duration::from_secs(60), world.sync()).await;
+    let summary = ended.expect("a run that ends long before the question's time is over");
+    assert_eq!((summary.delivery.waiting, summary.delivery.delivered), (1, 0));
+    let row = &world.deliveries().await[0];
+    assert!(["due", "unknown"].contains(&row.state.as_str()), "it is given back: {}", row.state);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_not_answered_does_not_keep_a_stop_waiting() {
+    hears_a_stop(PERSON, async |_, silent| silent(true)).await;
+    hears_a_stop(LOOK_UP, async |world, silent| {
+        world.sync_briefly().await;
+        silent(true);
+        world.clock.advance(Duration::from_secs(3600));
+    })
+    .await;
 }

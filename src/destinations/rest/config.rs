@@ -27,6 +27,8 @@ pub const PRESETS: &[(&str, &str)] = &[
 /// Tables that `false` takes out of a ready configuration.
 const OPTIONAL: &[&str] = &["person", "look_up", "update"];
 
+/// Unless the claims that it is for last longer.
+const ROUND_DEFAULT: Duration = Duration::from_secs(100);
 /// Longest wait for an answer, in seconds.
 const TIMEOUT_S_MAX: u32 = 600;
 /// Most requests at once.
@@ -262,6 +264,8 @@ pub struct Settings {
     pub auth: AuthSecrets,
     pub headers: Headers,
     pub timeout: Duration,
+    /// How long questions are begun for the calls of one window: what was asked is to be used while the claim lasts.
+    pub round: Duration,
 }
 
 /// Names and values, resolved. A value may be a secret: each is marked as one, so that nothing prints it.
@@ -432,7 +436,7 @@ impl Settings {
             update: lines("update.headers", section.update.as_ref().map(|send| &send.headers))?,
         };
         let timeout = Duration::from_secs(section.timeout_s.into());
-        Ok(Settings { section, base_url, auth, headers, timeout })
+        Ok(Settings { section, base_url, auth, headers, timeout, round: ROUND_DEFAULT })
     }
 }
 

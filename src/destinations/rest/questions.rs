@@ -62,7 +62,7 @@ impl Rest {
         };
         let kind = Kind { name: "person", ask, headers: &self.settings.headers.person, asked: &self.people };
         let questions: Vec<_> = calls.iter().map(|call| self.person_of(&kind, call)).collect();
-        let said = round::put_all(questions, self.at_once()).await?;
+        let said = round::put_all(questions, self.at_once(), self.is_time()).await?;
         let said = said.into_iter().map(|one| self.without_key(&kind, one)).collect();
         self.judged(said, &kind, calls).await
     }
@@ -71,7 +71,7 @@ impl Rest {
         let Some(ask) = &self.settings.section.look_up else { return Ok(calls.iter().map(|_| Ok(None)).collect()) };
         let kind = Kind { name: "look_up", ask, headers: &self.settings.headers.look_up, asked: &self.records };
         let questions: Vec<_> = calls.iter().map(|call| self.record_of(&kind, call)).collect();
-        let said = round::put_all(questions, self.at_once()).await?;
+        let said = round::put_all(questions, self.at_once(), self.is_time()).await?;
         self.judged(said, &kind, calls).await
     }
 
@@ -88,6 +88,12 @@ impl Rest {
         puts.extend(spare.drain(..).filter(|(key, _)| calls.iter().all(|call| call.call().key != *key)));
         puts.truncate(SPARE_MAX);
         *spare = puts;
+    }
+
+    /// Whether a question may still be begun in a round that begins now.
+    fn is_time(&self) -> impl Fn() -> bool {
+        let began = (self.clock)();
+        move || (self.clock)().duration_since(began).unsigned_abs() < self.settings.round
     }
 
     fn at_once(&self) -> usize {

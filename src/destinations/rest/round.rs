@@ -62,8 +62,13 @@ impl<T> Said<T> {
     }
 }
 
-/// Puts the questions, `at_once` of them at a time, as far as the remote answers; in their order. `Err` concerns all.
-pub async fn put_all<T, F>(questions: Vec<F>, at_once: usize) -> Result<Vec<Said<T>>, Outcome>
+/// Puts the questions, `at_once` of them at a time, as far as the remote answers and as long as there `is_time`; in their
+/// order. `Err` concerns all.
+pub async fn put_all<T, F>(
+    questions: Vec<F>,
+    at_once: usize,
+    is_time: impl Fn() -> bool,
+) -> Result<Vec<Said<T>>, Outcome>
 where
     F: Future<Output = Said<T>>,
 {
@@ -74,7 +79,7 @@ where
     let mut asked = stream::FuturesUnordered::new();
     let (mut troubles, mut goes_on) = (0, true);
     loop {
-        while goes_on && asked.len() < at_once {
+        while goes_on && asked.len() < at_once && is_time() {
             let Some(next) = waiting.next() else { break };
             asked.push(next);
         }

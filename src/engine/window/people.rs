@@ -18,11 +18,18 @@ impl Dispatcher<'_> {
     pub(super) async fn match_people(&mut self, claimed: Vec<Claimed>) -> Result<Option<Vec<Matched>>, StoreError> {
         let ask: Vec<&RedactedCall> = claimed.iter().filter(|one| !keeps_person(one)).map(|one| &one.call).collect();
         proof::reached("match", Step::Before);
-        let answers = if ask.is_empty() { Ok(Vec::new()) } else { self.destination.match_people(&ask).await };
+        let answers = match ask.is_empty() {
+            true => Some(Ok(Vec::new())),
+            false => self.unless_stopped(self.destination.match_people(&ask)).await,
+        };
         proof::reached("match", Step::After);
         let answers = match answers {
-            Ok(answers) => answers,
-            Err(outcome) => {
+            Some(Ok(answers)) => answers,
+            None => {
+                self.put_back(claimed).await?;
+                return Ok(None);
+            }
+            Some(Err(outcome)) => {
                 self.give_back(claimed, outcome).await?;
                 return Ok(None);
             }

@@ -30,10 +30,13 @@ impl Dispatcher<'_> {
         // Before the look-up: what it did not find had not taken effect by then.
         let looked_at_ms = self.engine.clock.now_ms();
         let mut existing = match self.existing(&matched).await {
-            Ok(existing) => existing,
-            Err(outcome) => {
+            Ok(Some(existing)) => existing,
+            stopped_or_failed => {
                 let claimed = matched.into_iter().map(|one| one.claimed).collect();
-                self.give_back(claimed, outcome).await?;
+                match stopped_or_failed {
+                    Err(outcome) => self.give_back(claimed, outcome).await?,
+                    Ok(_) => self.put_back(claimed).await?,
+                }
                 return Ok(None);
             }
         };
@@ -110,8 +113,8 @@ impl Dispatcher<'_> {
     }
 
     /// The records that stand there already: for calls of which we know none, and for what was found but is not known to
-    /// be ours; or why nothing is known of a call.
-    async fn existing(&mut self, matched: &[Matched]) -> Result<Standing, Outcome> {
+    /// be ours; or why nothing is known of a call. `None` where a stop was asked for.
+    async fn existing(&mut self, matched: &[Matched]) -> Result<Option<Standing>, Outcome> {
         let mut found = Standing::new();
         let asks = |claimed: &&Claimed| match (self.readiness.doubles, &claimed.remote_id) {
             (Doubles::Unseen { .. }, _) => false,
@@ -124,8 +127,9 @@ impl Dispatcher<'_> {
             matched.iter().map(|one| &one.claimed).filter(asks).map(|claimed| &claimed.call).collect();
         if !ask.is_empty() {
             proof::reached("look up", Step::Before);
-            let answers = self.destination.look_up(&ask).await?;
+            let answers = self.unless_stopped(self.destination.look_up(&ask)).await;
             proof::reached("look up", Step::After);
+            let Some(answers) = answers.transpose()? else { return Ok(None) };
             let keys = ask.iter().map(|call| call.call().key.clone());
             found.extend(keys.zip(answers).filter_map(|(key, answer)| Some((key, answer.transpose()?))));
         }
@@ -138,7 +142,7 @@ impl Dispatcher<'_> {
                 found.insert(call.key.clone(), Ok(existing.clone()));
             }
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Makes sure that what an earlier script left on the dates of `calls` is known.

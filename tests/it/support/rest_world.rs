@@ -28,6 +28,8 @@ pub struct RestWorld<R: Remote> {
     pub simulator: Simulator<R>,
     pub clock: Arc<FakeClock>,
     pub environment: Environment,
+    /// Asks whatever runs in this world to end.
+    pub stop: Stop,
 }
 
 impl<R: Remote> RestWorld<R> {
@@ -40,7 +42,7 @@ impl<R: Remote> RestWorld<R> {
         let simulator = Simulator::start(listener, Options { now, seed: 7, settings }).expect("a simulator");
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("sessions")).expect("a writable folder");
-        let world = RestWorld { folder, simulator, clock, environment: BTreeMap::new() };
+        let world = RestWorld { folder, simulator, clock, environment: BTreeMap::new(), stop: Stop::default() };
         let text = config(&world.simulator.url());
         world.configure(&text);
         world
@@ -71,7 +73,7 @@ impl<R: Remote> RestWorld<R> {
             store: Some(self.folder.path().join("calls.db")),
             ..Global::default()
         };
-        Context { global, environment: self.environment.clone(), clock: self.clock.clone(), stop: Stop::default() }
+        Context { global, environment: self.environment.clone(), clock: self.clock.clone(), stop: self.stop.clone() }
     }
 
     fn open(&self) -> (Context, Settings, Arc<SqliteStore>) {

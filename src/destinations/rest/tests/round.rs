@@ -84,7 +84,7 @@ fn only_a_round_without_any_answer_needs_another_question() {
 
 async fn asked(letters: &str, at_once: usize) -> String {
     let questions: Vec<_> = said(letters).into_iter().map(|one| async move { one }).collect();
-    let said = put_all(questions, at_once).await.expect("nothing that concerns all");
+    let said = put_all(questions, at_once, || true).await.expect("nothing that concerns all");
     said.iter().map(|one| if matches!(one, Said::NotAsked) { '-' } else { 'x' }).collect()
 }
 
@@ -94,5 +94,5 @@ async fn nothing_more_is_asked_of_a_remote_that_has_trouble() {
     assert_eq!(asked("ttattaa", 1).await, "xxxxxxx");
     assert_eq!(asked("abaa", 1).await, "xx--");
     let all = vec![std::future::ready(Said::All::<()>(retry("login"))), std::future::ready(Said::Answered(()))];
-    assert_eq!(put_all(all, 1).await.err(), Some(retry("login")));
+    assert_eq!(put_all(all, 1, || true).await.err(), Some(retry("login")));
 }
