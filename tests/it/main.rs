@@ -22,6 +22,7 @@ mod object_store_source;
 mod poison;
 mod rest;
 mod rest_faults;
+mod rest_look_ups;
 mod rest_own;
 mod rest_pages;
 mod rest_payloads;
