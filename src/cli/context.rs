@@ -243,3 +243,18 @@ fn with_room(limits: DispatchLimits, timeout: Duration) -> DispatchLimits {
         false => DispatchLimits { write, lease: limits.lease.max(write * 3), ..limits },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_lasts_longer_than_what_is_sent_and_asked_under_it() {
+        let default = DispatchLimits::default();
+        let with = |seconds| with_room(default, Duration::from_secs(seconds));
+        assert_eq!((with(30).write, with(30).lease), (default.write, default.lease), "there is room");
+        let slow = with(600);
+        assert_eq!(slow.write, Duration::from_secs(1800), "a write, a login and the write again");
+        assert!(slow.lease >= slow.write * 3, "{slow:?}");
+    }
+}
