@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use rand::Rng;
@@ -13,6 +14,7 @@ use crate::destinations::{Destination, rest, salesforce};
 use crate::engine::{DispatchLimits, Engine, Progress, Reading, Route, Stop, SyncRun};
 use crate::net::HttpTransport;
 use crate::problem::{CONFIG_BAD_VALUE, CONFIG_CONTRADICTION, Problem, REMOTE_UNREACHABLE, STORE_UNUSABLE};
+use crate::proof;
 use crate::sources::{ObjectSource, object_store};
 use crate::store::ReadStore;
 use crate::store::sqlite::SqliteStore;
@@ -139,10 +141,13 @@ impl Context {
         let transport = HttpTransport::new().map_err(|error| no_client(&error))?;
         let clock = Arc::clone(&self.clock);
         let now = Arc::new(move || clock.now());
-        let rest = settings.rest(name)?;
+        let mut rest = settings.rest(name)?;
         let lanes = usize::from(rest.section.requests_in_flight);
         let window = settings.dispatch.window.min(lanes * REST_WINDOW_PER_LANE);
-        let limits = DispatchLimits { lanes, window, ..settings.dispatch };
+        let limits = DispatchLimits { lanes, window, ..with_room(settings.dispatch, rest.timeout) };
+        // Two rounds of questions, for people and for what is there already; the last question of each ends later than it
+        // may begin.
+        rest.round = limits.lease.saturating_sub(limits.write) / 3;
         let zone = settings.time_zone.clone();
         let destination = Arc::new(rest::Rest::new(name, rest, zone, Arc::new(transport), now)?);
         Ok(Route { destination, limits, scope: None })
@@ -247,5 +252,30 @@ impl Signals {
 
     async fn next(&mut self) {
         self.interrupt.recv().await;
+    }
+}
+
+/// `limits` for requests that may take `timeout`: for themselves, for a renewed login, and once more. A claim has room for
+/// questions besides.
+fn with_room(limits: DispatchLimits, timeout: Duration) -> DispatchLimits {
+    let write = timeout * 3;
+    match write <= limits.write || proof::lease().is_some() {
+        true => limits,
+        false => DispatchLimits { write, lease: limits.lease.max(write * 3), ..limits },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_lasts_longer_than_what_is_sent_and_asked_under_it() {
+        let default = DispatchLimits::default();
+        let with = |seconds| with_room(default, Duration::from_secs(seconds));
+        assert_eq!((with(30).write, with(30).lease), (default.write, default.lease), "there is room");
+        let slow = with(600);
+        assert_eq!(slow.write, Duration::from_secs(1800), "a write, a login and the write again");
+        assert!(slow.lease >= slow.write * 3, "{slow:?}");
     }
 }

@@ -84,6 +84,7 @@ pub struct CallDataSection {
     pub token: Option<String>,
     pub auto_upload: Option<bool>,
     pub generation: Option<u8>,
+    pub look_up: Option<bool>,
     pub look_up_first: Option<bool>,
     pub lost_answer: Option<String>,
     pub requests_in_flight: Option<u16>,

@@ -176,6 +176,7 @@ impl Settings {
         add("timeout_s", said.timeout_s.map(|s| i64::from(s).into()));
         add("requests_in_flight", said.requests_in_flight.map(|n| i64::from(n).into()));
         add("lost_answer", said.lost_answer.clone().map(Into::into));
+        add("look_up", said.look_up.filter(|offered| !offered).map(Into::into));
         add("doubles", said.look_up_first.filter(|first| *first).map(|_| "look_up_first".into()));
         Ok(table)
     }

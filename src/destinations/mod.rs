@@ -144,6 +144,21 @@ pub enum Outcome {
     Hold { problem: Problem },
 }
 
+/// Why nothing is known of one call after a question, although the destination as a whole can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It was not asked, or not to the end.
+    NotAsked,
+    /// The remote has trouble or wants a pause (`Retry`); that says nothing of this call.
+    Pause(Outcome),
+    /// Others were answered, this one was not (`Retry`, `Hold`), or cannot be asked for at all (`Reject`): it is the
+    /// matter of this call alone.
+    Failed(Outcome),
+}
+
+/// One answer for each call that was asked for, in their order; `Err` (`Retry` or `Hold`) concerns all of them.
+pub type Answers<T> = Result<Vec<Result<T, Unanswered>>, Outcome>;
+
 /// What the remote system does with a second record of the same identity, and so what must be done to make none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubles {
@@ -177,7 +192,8 @@ pub struct Advice {
 /// A remote system that takes records of calls.
 ///
 /// The methods that ask (`prepare`, `match_people`, `look_up`, `adoptable`) answer `Err` with `Retry` or `Hold` for the
-/// whole question. Every method that answers for several items answers in the order of the items, one each.
+/// whole question; what concerns one call alone stands in its own answer. Every method that answers for several items
+/// answers in the order of the items, one each.
 #[async_trait]
 pub trait Destination: Send + Sync {
     /// The configured name, e.g. `salesforce`.
@@ -193,7 +209,7 @@ pub trait Destination: Send + Sync {
     fn reads_whole_calls(&self) -> bool;
 
     /// Finds the person of each call.
-    async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome>;
+    async fn match_people(&self, calls: &[&RedactedCall]) -> Answers<Match>;
 
     /// Who makes people for calls that match nobody, where that is configured.
     fn people(&self) -> Option<&dyn CreatesPeople> {
@@ -208,8 +224,8 @@ pub trait Destination: Send + Sync {
     /// The record that `call` becomes; pure. `Err` is a rejection of this call.
     fn map(&self, call: &RedactedCall, person: &Person) -> Result<Mapped, Problem>;
 
-    /// The records that already carry these calls' identity, by call key, with what they hold.
-    async fn look_up(&self, calls: &[&RedactedCall]) -> Result<HashMap<CallKey, Existing>, Outcome>;
+    /// The records that already carry these calls' identity, with what they hold; `None` where there is none.
+    async fn look_up(&self, calls: &[&RedactedCall]) -> Answers<Option<Existing>>;
 
     /// Whether a record that holds `held` says already what `mapped` would change it to; pure. In doubt, false.
     fn stands(&self, held: &Record, mapped: &Mapped) -> bool;

@@ -8,8 +8,10 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use jiff::civil::Date;
 
-use super::{Destination, Doubles, Existing, Mapped, Match, Outcome, Person, Readiness, Record, Usage, Verdict, Write};
-use crate::model::CallKey;
+use super::{
+    Answers, Destination, Doubles, Existing, Mapped, Match, Outcome, Person, Readiness, Record, Unanswered, Usage,
+    Verdict, Write,
+};
 use crate::problem::Problem;
 use crate::redact::RedactedCall;
 
@@ -40,6 +42,17 @@ impl Unasked {
                 without()
             }
         }
+    }
+
+    /// The answers for all of `calls`; `without` stands for each that has none. Only what concerns all ends the asking.
+    fn each<T>(
+        &self,
+        calls: &[&RedactedCall],
+        answers: Answers<T>,
+        without: impl Fn() -> T,
+    ) -> Vec<Result<T, Unanswered>> {
+        let none = || calls.iter().map(|_| Ok(without())).collect();
+        self.answer(answers, none).into_iter().map(|one| Ok(one.unwrap_or_else(|_| without()))).collect()
     }
 }
 
@@ -73,12 +86,11 @@ impl Destination for Unasked {
         self.inner.reads_whole_calls()
     }
 
-    async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome> {
-        let without = || calls.iter().map(|_| nobody()).collect();
+    async fn match_people(&self, calls: &[&RedactedCall]) -> Answers<Match> {
         if self.why().is_some() {
-            return Ok(without());
+            return Ok(calls.iter().map(|_| Ok(nobody())).collect());
         }
-        Ok(self.answer(self.inner.match_people(calls).await, without))
+        Ok(self.each(calls, self.inner.match_people(calls).await, nobody))
     }
 
     fn can_update(&self) -> bool {
@@ -89,11 +101,11 @@ impl Destination for Unasked {
         self.inner.map(call, person)
     }
 
-    async fn look_up(&self, calls: &[&RedactedCall]) -> Result<HashMap<CallKey, Existing>, Outcome> {
+    async fn look_up(&self, calls: &[&RedactedCall]) -> Answers<Option<Existing>> {
         if self.why().is_some() {
-            return Ok(HashMap::new());
+            return Ok(calls.iter().map(|_| Ok(None)).collect());
         }
-        Ok(self.answer(self.inner.look_up(calls).await, HashMap::new))
+        Ok(self.each(calls, self.inner.look_up(calls).await, || None))
     }
 
     fn stands(&self, held: &Record, mapped: &Mapped) -> bool {

@@ -372,10 +372,20 @@ impl<'a> Dispatcher<'a> {
             self.lanes = (self.lanes / 2).max(1);
         }
         self.trouble = Some(problem.clone());
+        self.waits_for(problem);
+    }
+
+    /// Tells why something waits, each reason once.
+    pub(super) fn waits_for(&mut self, problem: &Problem) {
         let told = self.summary.waiting_for.iter().any(|other| other.code == problem.code);
         if !told {
             self.summary.waiting_for.push(problem.clone());
         }
+    }
+
+    /// Until when the remote is left alone, or now.
+    pub(super) fn paused_until_ms(&self) -> i64 {
+        self.cool_until_ms.max(self.engine.clock.now_ms())
     }
 
     /// Notes trouble that a write met; a window counts as one failure however many of its rows met it.

@@ -135,6 +135,8 @@ pub struct PriorIntent {
     pub digest: Digest,
     /// The remote has certainly finished with it.
     pub settled: bool,
+    /// Nobody could be asked what came of it, and a person has made it due again since.
+    pub left_to_person: bool,
 }
 
 /// What is about to be sent for one delivery.
@@ -216,6 +218,8 @@ pub enum IntentFate {
     Clear,
     /// Something may have been written: keep it for the next look.
     Keep { settled: bool },
+    /// Nobody can be asked what came of it: it stays on record, and only a person makes the delivery due again.
+    LeaveToPerson,
     /// As it was before this claim.
     Leave,
 }

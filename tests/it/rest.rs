@@ -287,10 +287,23 @@ async fn callers_without_a_person_are_skipped_where_that_is_wanted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_data_api_without_look_ups_says_so_and_takes_every_call_all_the_same() {
-    for look_up in [LookUp::NotFound, LookUp::MethodNotAllowed, LookUp::HtmlPage] {
+    for look_up in [LookUp::NotFound, LookUp::MethodNotAllowed] {
         let world = ForCallData::world().await;
         world.api().settings(|settings| settings.look_up = look_up);
         world.put("a.json", &told("s1", "ada@example.com"));
         assert_eq!(world.sync().await.delivery.delivered, 1, "{look_up:?}");
     }
+}
+
+/// A page can be that of a server without look-ups, or of a gateway for a while: only a person knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_data_api_that_answers_a_page_to_look_ups_is_used_once_somebody_says_that_it_offers_none() {
+    let world = ForCallData::world().await;
+    world.api().settings(|settings| settings.look_up = LookUp::HtmlPage);
+    world.put("a.json", &told("s1", "ada@example.com"));
+    let hold = world.sync().await.delivery.hold.expect("a hold");
+    assert!(hold.code.0 == "TL0509" && hold.help.contains("look_up = false"), "{hold:?}");
+    assert!(ForCallData::calls(&world).is_empty());
+    world.configure(&ForCallData::config(&world.simulator.url(), "look_up = false"));
+    assert_eq!(world.sync().await.delivery.delivered, 1);
 }

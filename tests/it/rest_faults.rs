@@ -270,3 +270,39 @@ async fn a_storm_of_all_losses_at_once_loses_and_doubles_nothing() {
         assert_eq!(ForZoho::identities(&world).len(), CALLS);
     }
 }
+
+/// Whether a record still stands is asked before it is made anew, also by those that else are asked after a lost answer alone.
+async fn is_recreated_once<K: Kit>() {
+    let world = K::world().await;
+    put_calls(&world);
+    world.sync_to_the_end().await;
+    let before = K::identities(&world);
+    assert_eq!(before.len(), CALLS, "{}", K::NAME);
+    world.recreate().await;
+    assert_eq!(K::identities(&world), before, "{}: what stands there is not doubled", K::NAME);
+    assert!(world.deliveries().await.iter().all(|row| row.state == "delivered"), "{}", K::NAME);
+    world.api().clear();
+    world.recreate().await;
+    assert_eq!(K::identities(&world), before, "{}: what was deleted is made again", K::NAME);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_to_be_made_anew_is_looked_for_first() {
+    is_recreated_once::<ForCallData>().await;
+    is_recreated_once::<ForHubSpot>().await;
+    is_recreated_once::<ForZoho>().await;
+    is_recreated_once::<ForDynamics>().await;
+}
+
+/// One that was only found there, and cannot be changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_stood_there_before_is_looked_for_as_well() {
+    let world = ForCallData::world_with("look_up_first = true").await;
+    put_calls(&world);
+    world.sync_to_the_end().await;
+    world.forget_the_ledger();
+    world.sync_to_the_end().await;
+    world.configure(&ForCallData::config(&world.simulator.url(), ""));
+    world.recreate().await;
+    assert_eq!(ForCallData::calls(&world).len(), CALLS);
+}

@@ -40,6 +40,18 @@ impl Answer {
         self.json.as_ref().unwrap_or(&Value::Null)
     }
 
+    /// Whether it has no text, or one that programs write for programs.
+    pub fn is_data(&self) -> bool {
+        self.json.is_some() || self.text.trim().is_empty()
+    }
+
+    /// Whether it is written for people: by a gateway, a login, a front end.
+    fn is_page(&self) -> bool {
+        let text = self.text.trim_start();
+        let begins = |mark: &str| text.get(..mark.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(mark));
+        begins("<!doctype html") || begins("<html")
+    }
+
     /// The first of `places` that holds something: JSON pointers, or `header:NAME`.
     pub fn first(&self, places: &[String]) -> Option<String> {
         places.iter().find_map(|place| match place.strip_prefix("header:") {
@@ -61,6 +73,11 @@ impl Answer {
                 Some(Value::Object(members)) => !members.is_empty(),
             },
         })
+    }
+
+    /// Whether an answer of success to a question says that it was not answered after all.
+    pub fn says_no(&self) -> bool {
+        said_no(self.body()) || self.has_something(&["/error".to_owned(), "/errors".to_owned()])
     }
 
     /// `None` where nothing stands in the place.
@@ -128,6 +145,9 @@ pub fn of_write(result: Result<Answer, TransportError>, write: &Written<'_>, now
         404 | 405 if created => Outcome::Reject { problem: nowhere(&answer, send, place) },
         // Refused before anything was looked at.
         425 | 429 => busy(&answer, now),
+        // Something took it, and names where to look for what it made of it.
+        303 if created => unknown("answers with another address", &answer, send),
+        300..=399 => Outcome::Hold { problem: elsewhere(&answer, send, place) },
         408 | 500..=599 => unknown("failed in the middle of a request", &answer, send),
         _ => Outcome::Reject { problem: refused(&answer, send) },
     }
@@ -139,9 +159,12 @@ fn of_success(answer: &Answer, send: &Send, created: bool, own_id: &str) -> Outc
     if said_no(answer.body()) {
         return Outcome::Reject { problem: refused(answer, send) };
     }
+    if answer.is_page() {
+        return unknown("answers with a page", answer, send);
+    }
     let id = answer.first(&send.id);
     match &send.ok {
-        Some(says) => match answer.says(says).or(says.or_absent.then_some(true)) {
+        Some(says) => match answer.says(says).or((says.or_absent && answer.is_data()).then_some(true)) {
             Some(true) => {}
             Some(false) => return Outcome::Reject { problem: refused(answer, send) },
             // Of success by its status, but not the answer of an API that says what became of the record.
@@ -242,6 +265,14 @@ fn nowhere(answer: &Answer, send: &Send, place: &str) -> Problem {
         problem::ORG_CONFIGURATION,
         format!("{} has nothing that takes {place}: {}", answer.from, answer.words(&send.error)),
         "check base_url, and method and path of create in the destination's table, then run `trunkline retry`",
+    )
+}
+
+fn elsewhere(answer: &Answer, send: &Send, place: &str) -> Problem {
+    Problem::new(
+        problem::ORG_CONFIGURATION,
+        format!("{} sends {place} elsewhere, which is not followed: {}", answer.from, answer.words(&send.error)),
+        "check base_url, and whether a login or a gateway stands in front of the API, then run `trunkline retry`",
     )
 }
 

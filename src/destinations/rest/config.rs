@@ -24,6 +24,11 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("dynamics", include_str!("presets/dynamics.toml")),
 ];
 
+/// Tables that `false` takes out of a ready configuration.
+const OPTIONAL: &[&str] = &["person", "look_up", "update"];
+
+/// Unless the claims that it is for last longer.
+const ROUND_DEFAULT: Duration = Duration::from_secs(100);
 /// Longest wait for an answer, in seconds.
 const TIMEOUT_S_MAX: u32 = 600;
 /// Most requests at once.
@@ -188,7 +193,7 @@ pub struct Says {
     pub pointer: String,
     /// What must stand there, as text.
     pub is: String,
-    /// Whether an answer without that place is fine.
+    /// Whether an answer without that place is fine, if it is JSON or has no text.
     #[serde(default)]
     pub or_absent: bool,
 }
@@ -234,6 +239,9 @@ pub struct Ask {
     /// Statuses that mean: nothing there.
     #[serde(default)]
     pub none: Vec<u16>,
+    /// Of a look-up that lists other calls too: how many items a page holds at most. A page with fewer, none of which is of
+    /// the call, says that it is not there; without this none but an empty list does.
+    pub page_max: Option<usize>,
     /// What kind of record a person is, for `why` and the templates.
     #[serde(default)]
     pub object: String,
@@ -256,6 +264,8 @@ pub struct Settings {
     pub auth: AuthSecrets,
     pub headers: Headers,
     pub timeout: Duration,
+    /// How long questions are begun for the calls of one window: what was asked is to be used while the claim lasts.
+    pub round: Duration,
 }
 
 /// Names and values, resolved. A value may be a secret: each is marked as one, so that nothing prints it.
@@ -317,6 +327,11 @@ pub fn section(name: &str, own: toml::Table) -> Result<Section, Misread> {
         }
     };
     lay_over(&mut table, own);
+    for key in OPTIONAL {
+        if table.get(*key) == Some(&toml::Value::Boolean(false)) {
+            table.remove(*key);
+        }
+    }
     Section::deserialize(toml::Value::Table(table)).map_err(|error| misread(name, &error))
 }
 
@@ -421,7 +436,7 @@ impl Settings {
             update: lines("update.headers", section.update.as_ref().map(|send| &send.headers))?,
         };
         let timeout = Duration::from_secs(section.timeout_s.into());
-        Ok(Settings { section, base_url, auth, headers, timeout })
+        Ok(Settings { section, base_url, auth, headers, timeout, round: ROUND_DEFAULT })
     }
 }
 

@@ -21,11 +21,25 @@ pub struct Question<'a> {
     pub is: &'a str,
     /// An item without its key may be somebody else's: others were seen to have one.
     pub keyless: bool,
+    /// It asks for one record alone: an answer that names others did not filter.
+    pub is_of_one: bool,
+}
+
+/// What a status of `none` says: that nothing is there, unless it comes with a page or a text, as a gateway answers for an
+/// address that leads nowhere.
+pub fn none(answer: &Answer, question: &Question<'_>) -> Result<Vec<String>, Problem> {
+    match answer.is_data() {
+        true => Ok(Vec::new()),
+        false => Err(unreadable(answer, question, "is not JSON")),
+    }
 }
 
 /// The ids of the items that are of whom `question` asks for.
 pub fn found(answer: &Answer, question: &Question<'_>) -> Result<Vec<String>, Problem> {
     let ask = question.ask;
+    if answer.says_no() {
+        return Err(unreadable(answer, question, "says that it failed"));
+    }
     let Some(body) = &answer.json else {
         if ask.items_or_absent && answer.text.trim().is_empty() {
             return Ok(Vec::new());
@@ -55,7 +69,59 @@ pub fn found(answer: &Answer, question: &Question<'_>) -> Result<Vec<String>, Pr
     if ids.is_empty() && without_key && !ask.key.is_empty() && !question.keyless {
         return Err(unreadable(answer, question, &format!("has an item without {}", places(&ask.key))));
     }
-    Ok(ids)
+    match ids.is_empty() && question.is_of_one && !is_whole(items.len(), ask.page_max) {
+        true => Err(unfiltered(answer, question, items.len())),
+        false => Ok(ids),
+    }
+}
+
+/// Whether the answer to the probe is one of a look-up, whatever it lists.
+pub fn lists(answer: &Answer, ask: &Ask) -> Result<(), Problem> {
+    let absent = || match &answer.json {
+        Some(body) => body.pointer(&ask.items).is_none_or(Value::is_null),
+        None => answer.text.trim().is_empty(),
+    };
+    let is_list = answer.body().pointer(&ask.items).is_some_and(Value::is_array);
+    match !answer.says_no() && (is_list || (ask.items_or_absent && absent())) {
+        true => Ok(()),
+        false => Err(no_probe(answer)),
+    }
+}
+
+/// Neither the answer of a look-up, nor an API's word that it offers none.
+pub fn no_probe(answer: &Answer) -> Problem {
+    let (from, status, members) = (&answer.from, answer.status.as_u16(), members(answer));
+    Problem::new(
+        ANSWER_UNREADABLE,
+        format!("{from}: the answer to look_up.probe (HTTP {status}) is not that of a look-up; {members}"),
+        "mend look_up in the destination's table, or what stands in front of the API; if it offers no look-up, set \
+         look_up = false; then run `trunkline retry`",
+    )
+}
+
+/// Whether a list that does not name a call shows that the call is not there: an empty one, or one of a question that lists
+/// others too, as far as it was not cut.
+fn is_whole(items: usize, page_max: Option<usize>) -> bool {
+    items == 0 || page_max.is_some_and(|page_max| items < page_max)
+}
+
+/// A question about one call was answered with others.
+fn unfiltered(answer: &Answer, question: &Question<'_>, items: usize) -> Problem {
+    let (name, from) = (question.name, &answer.from);
+    let count = match items {
+        1 => "a record of another call".to_owned(),
+        items => format!("{items} records of other calls"),
+    };
+    Problem::new(
+        ANSWER_UNREADABLE,
+        format!(
+            "{from}: the answer to {name} names {count} and not the one that was asked for, which may stand behind them"
+        ),
+        format!(
+            "have {name} ask for one call alone; where the API can only list several, say in {name}.page_max how many a page \
+             holds at most; then run `trunkline retry`"
+        ),
+    )
 }
 
 /// Whether an item of the answer has one of the places of its key, whatever stands there.

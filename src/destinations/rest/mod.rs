@@ -9,30 +9,28 @@ mod check;
 mod client;
 pub mod config;
 mod found;
+mod questions;
 mod request;
+mod round;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use self::answer::Answer;
 use self::client::Client;
-use self::config::{Ask, DoublesRule, HeaderLines, LostAnswer, Settings, Unmatched};
-use self::found::{Question, found};
+use self::config::{DoublesRule, LostAnswer, Settings};
 use self::request::Requests;
+use self::round::Said;
 use super::{
-    Advice, Candidate, Destination, DestinationKind, Doubles, Existing, Mapped, Match, Operation, Outcome, Person,
+    Advice, Answers, Destination, DestinationKind, Doubles, Existing, Mapped, Match, Operation, Outcome, Person,
     Readiness, Record, Usage, Verdict, Write,
 };
-use crate::model::CallKey;
 use crate::net::Transport;
-use crate::problem::{ANSWER_UNREADABLE, ORG_CONFIGURATION, Problem};
+use crate::problem::{ANSWER_UNREADABLE, Problem};
 use crate::redact::RedactedCall;
 
 pub const KIND: DestinationKind = DestinationKind {
@@ -51,12 +49,10 @@ pub struct Rest {
     requests: Requests,
     zone: TimeZone,
     clock: Clock,
-    /// Whether the look-up was found to be offered, once it was asked.
-    looks_up: std::sync::OnceLock<bool>,
-    /// Whether a question about a person was ever answered.
-    has_answered: AtomicBool,
-    /// Whether a person that was answered had the places of its key.
-    has_keys: AtomicBool,
+    /// Whether the look-up was found to be offered.
+    looks_up: AtomicBool,
+    people: questions::Asked,
+    records: questions::Asked,
 }
 
 impl Rest {
@@ -76,48 +72,32 @@ impl Rest {
             settings,
             zone,
             clock,
-            looks_up: std::sync::OnceLock::new(),
-            has_answered: AtomicBool::new(false),
-            has_keys: AtomicBool::new(false),
+            looks_up: AtomicBool::new(false),
+            people: questions::Asked::default(),
+            records: questions::Asked::default(),
         })
     }
 
-    /// Asks a question; `Ok(None)` if the answer says that there is nothing.
-    async fn ask(
-        &self,
-        ask: &Ask,
-        headers: &HeaderLines,
-        path: &str,
-        body: Option<Vec<u8>>,
-    ) -> Result<Option<Answer>, Outcome> {
-        let call = client::Call { method: &ask.method, path, body, headers };
-        let answer = self.client.send(&call).await?.map_err(|error| answer::of_transport(&error, false))?;
-        if ask.none.contains(&answer.status.as_u16()) {
-            return Ok(None);
-        }
-        if !answer.status.is_success() {
-            return Err(answer::of_question(&answer, &[], (self.clock)()));
-        }
-        Ok(Some(answer))
-    }
-
-    /// Whether a look-up is configured and answered as one; asked once.
+    /// Whether a look-up is configured and answered as one. Asked until it is: what comes from in front of the API says
+    /// nothing, and what an API does not offer today it may offer tomorrow.
     async fn offers_look_up(&self) -> Result<bool, Outcome> {
-        let Some(ask) = &self.settings.section.look_up else { return Ok(false) };
-        if let Some(known) = self.looks_up.get() {
-            return Ok(*known);
+        if self.settings.section.look_up.is_none() {
+            return Ok(false);
         }
-        let Some(path) = self.requests.probe()? else { return Ok(true) };
-        let headers = &self.settings.headers.look_up;
-        let call = client::Call { method: &ask.method, path: &path, body: None, headers };
-        let answer = self.client.send(&call).await?.map_err(|error| answer::of_transport(&error, false))?;
-        let offers = match answer.status.as_u16() {
-            408 | 425 | 429 | 500 | 502..=599 | 401 | 403 => {
-                return Err(answer::of_question(&answer, &[], (self.clock)()));
+        if self.looks_up.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let offers = match self.probed().await? {
+            None => true,
+            Some(Said::Known(offers) | Said::Answered(offers)) => offers,
+            Some(Said::Refused { problem, .. } | Said::Keyless(problem) | Said::Unaskable(problem)) => {
+                return Err(Outcome::Hold { problem });
             }
-            _ => answer.status.is_success() && answer.body().pointer(&ask.items).is_some_and(Value::is_array),
+            Some(Said::Trouble(outcome) | Said::Busy(outcome) | Said::All(outcome)) => return Err(outcome),
+            Some(Said::NotAsked) => return Err(Outcome::Hold { problem: self.cannot_ask() }),
         };
-        Ok(*self.looks_up.get_or_init(|| offers))
+        self.looks_up.store(offers, Ordering::Relaxed);
+        Ok(offers)
     }
 
     async fn readiness(&self) -> Result<Readiness, Outcome> {
@@ -151,75 +131,6 @@ impl Rest {
             "mend the look-up or its probe; or take look_up_first out, and accept doubles after a lost ledger; then run \
              `trunkline retry`",
         )
-    }
-
-    async fn person_of(&self, call: &RedactedCall) -> Result<Match, Outcome> {
-        let Some(ask) = &self.settings.section.person else {
-            return Ok(nobody("no-person", Verdict::Found(no_person())));
-        };
-        let question = self.requests.person(call, self.date(call)).map_err(|problem| Outcome::Hold { problem })?;
-        let Some((path, body, is)) = question else { return Ok(self.unmatched("unmatched", Verdict::NoEmail)) };
-        let answer = self.ask(ask, &self.settings.headers.person, &path, body).await?;
-        let found = self.people_in(ask, &is, answer.as_ref()).map_err(|problem| Outcome::Hold { problem })?;
-        self.has_answered.store(true, Ordering::Relaxed);
-        let Some(first) = found.first() else { return Ok(self.unmatched("unmatched", Verdict::NoMatch)) };
-        let object = ask.object.clone();
-        let candidates = found.iter().take(super::CANDIDATES_MAX).enumerate();
-        let candidates = candidates
-            .map(|(place, id)| Candidate {
-                object: object.clone(),
-                id: id.clone(),
-                modified_at: None,
-                remark: if place == 0 { "the first that the CRM names" } else { "not the first" }.to_owned(),
-            })
-            .collect();
-        let verdict = Verdict::Found(Person { object, id: first.clone() });
-        Ok(Match { verdict, rule: "person".to_owned(), candidates, candidates_total: found.len() })
-    }
-
-    /// Who was found. Somebody may lack what others are told apart by, such as an address; that nobody has it is a mistake
-    /// in the table.
-    fn people_in(&self, ask: &Ask, is: &str, answer: Option<&Answer>) -> Result<Vec<String>, Problem> {
-        let Some(answer) = answer else { return Ok(Vec::new()) };
-        if found::has_key(answer, ask) {
-            self.has_keys.store(true, Ordering::Relaxed);
-        }
-        found(answer, &Question { name: "person", ask, is, keyless: self.has_keys.load(Ordering::Relaxed) })
-    }
-
-    /// For a call whose person is not known.
-    fn unmatched(&self, rule: &str, verdict: Verdict) -> Match {
-        match self.settings.section.unmatched {
-            Unmatched::Deliver => nobody(rule, Verdict::Found(no_person())),
-            Unmatched::Skip => nobody(rule, verdict),
-        }
-    }
-
-    /// What was answered about one call. Of a question that is right for others, only the one caller's address is refused.
-    fn told(&self, answer: Result<Match, Outcome>) -> Result<Match, Outcome> {
-        match answer {
-            Err(Outcome::Hold { problem })
-                if problem.code == ORG_CONFIGURATION && self.has_answered.load(Ordering::Relaxed) =>
-            {
-                Ok(self.unmatched("question-refused", Verdict::NoMatch))
-            }
-            answer => answer,
-        }
-    }
-
-    async fn record_of(&self, ask: &Ask, call: &RedactedCall) -> Result<Option<Existing>, Outcome> {
-        let (path, body, is) =
-            self.requests.look_up(call, self.date(call)).map_err(|problem| Outcome::Hold { problem })?;
-        let headers = &self.settings.headers.look_up;
-        let Some(answer) = self.ask(ask, headers, &path, body).await? else { return Ok(None) };
-        let question = Question { name: "look_up", ask, is: &is, keyless: false };
-        let found = found(&answer, &question).map_err(|problem| Outcome::Hold { problem })?;
-        Ok(found.into_iter().next().map(|remote_id| Existing {
-            remote_id,
-            adopted: false,
-            person_id: None,
-            record: None,
-        }))
     }
 
     fn date(&self, call: &RedactedCall) -> Option<Date> {
@@ -281,11 +192,8 @@ impl Destination for Rest {
         self.requests.reads_whole_calls()
     }
 
-    async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome> {
-        let at_once = usize::from(self.settings.section.requests_in_flight);
-        let asked: Vec<_> = calls.iter().map(|call| self.person_of(call)).collect();
-        let found: Vec<Result<Match, Outcome>> = stream::iter(asked).buffered(at_once).collect().await;
-        found.into_iter().map(|answer| self.told(answer)).collect()
+    async fn match_people(&self, calls: &[&RedactedCall]) -> Answers<Match> {
+        self.people_of(calls).await
     }
 
     fn can_update(&self) -> bool {
@@ -296,16 +204,8 @@ impl Destination for Rest {
         self.requests.map(call, person, self.date(call), self.settings.section.keep_nulls)
     }
 
-    async fn look_up(&self, calls: &[&RedactedCall]) -> Result<HashMap<CallKey, Existing>, Outcome> {
-        let Some(ask) = &self.settings.section.look_up else { return Ok(HashMap::new()) };
-        let at_once = usize::from(self.settings.section.requests_in_flight);
-        let asked: Vec<_> = calls.iter().map(|call| self.record_of(ask, call)).collect();
-        let found: Vec<Result<Option<Existing>, Outcome>> = stream::iter(asked).buffered(at_once).collect().await;
-        let found: Result<Vec<Option<Existing>>, Outcome> = found.into_iter().collect();
-        let keys = calls.iter().map(|call| call.call().key.clone());
-        let by_key =
-            |found: Vec<Option<Existing>>| keys.zip(found).filter_map(|(key, one)| Some((key, one?))).collect();
-        found.map(by_key)
+    async fn look_up(&self, calls: &[&RedactedCall]) -> Answers<Option<Existing>> {
+        self.records_of(calls).await
     }
 
     /// What an API gives back has a form of its own: it is not compared.

@@ -23,8 +23,14 @@ pub struct Requests {
 /// The longest e-mail address that mail knows.
 const EMAIL_BYTES_MAX: usize = 254;
 
-/// A path, a body, and whom the answer has to name.
-type Question = (String, Option<Vec<u8>>, String);
+/// One question, rendered.
+#[derive(Clone)]
+pub struct Put {
+    pub path: String,
+    pub body: Option<Vec<u8>>,
+    /// Whom or which call the answer has to name.
+    pub is: String,
+}
 
 impl Requests {
     pub fn new(name: &str, section: &Section) -> Result<Requests, Problem> {
@@ -142,7 +148,7 @@ impl Requests {
     }
 
     /// The question for the caller; `None` if neither an e-mail address nor a phone number is known that can be asked for.
-    pub fn person(&self, call: &RedactedCall, date: Option<Date>) -> Result<Option<Question>, Problem> {
+    pub fn person(&self, call: &RedactedCall, date: Option<Date>) -> Result<Option<Put>, Problem> {
         let mut context = self.context(call.call(), &super::no_person(), date);
         context.call.email = context.call.email.map(|text| text.trim().to_owned()).filter(|text| is_address(text));
         context.call.phone = context.call.phone.and_then(|text| phone(&text));
@@ -152,11 +158,11 @@ impl Requests {
         self.question("person", &context).map(Some)
     }
 
-    pub fn look_up(&self, call: &RedactedCall, date: Option<Date>) -> Result<Question, Problem> {
+    pub fn look_up(&self, call: &RedactedCall, date: Option<Date>) -> Result<Put, Problem> {
         self.question("look_up", &self.context(call.call(), &super::no_person(), date))
     }
 
-    fn question(&self, name: &str, context: &Context) -> Result<Question, Problem> {
+    fn question(&self, name: &str, context: &Context) -> Result<Put, Problem> {
         let path = self.templates.render(&format!("{name}.path"), context)?;
         let body = format!("{name}.body");
         let body = match self.templates.names().contains(&body) {
@@ -164,7 +170,7 @@ impl Requests {
             false => None,
         };
         let is = self.templates.render(&format!("{name}.key_is"), context)?;
-        Ok((path, body, is.trim().to_owned()))
+        Ok(Put { path, body, is: is.trim().to_owned() })
     }
 }
 

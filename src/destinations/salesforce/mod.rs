@@ -42,10 +42,10 @@ use self::template::Mapping;
 pub use self::wire::Clock;
 use self::wire::Wire;
 use super::{
-    CreatesPeople, Destination, DestinationKind, Existing, Mapped, Match, Outcome, Person, Readiness, Record, Usage,
-    Write,
+    Answers, CreatesPeople, Destination, DestinationKind, Existing, Mapped, Match, Outcome, Person, Readiness, Record,
+    Usage, Write,
 };
-use crate::model::{Call, CallKey};
+use crate::model::Call;
 use crate::net::Transport;
 use crate::problem::{CONFIG_BAD_VALUE, Problem};
 use crate::redact::RedactedCall;
@@ -168,9 +168,10 @@ impl Destination for Salesforce {
         self.mapping.reads_whole_calls()
     }
 
-    async fn match_people(&self, calls: &[&RedactedCall]) -> Result<Vec<Match>, Outcome> {
+    async fn match_people(&self, calls: &[&RedactedCall]) -> Answers<Match> {
         self.prepare().await?;
-        self.noted(people::match_people(&self.client, self.settings.several, &calls_of(calls)).await)
+        let matches = people::match_people(&self.client, self.settings.several, &calls_of(calls)).await;
+        Ok(self.noted(matches)?.into_iter().map(Ok).collect())
     }
 
     fn people(&self) -> Option<&dyn CreatesPeople> {
@@ -181,11 +182,13 @@ impl Destination for Salesforce {
         task::map(&self.settings, &self.facts(), &self.mapping, call.call(), person)
     }
 
-    async fn look_up(&self, calls: &[&RedactedCall]) -> Result<HashMap<CallKey, Existing>, Outcome> {
+    async fn look_up(&self, calls: &[&RedactedCall]) -> Answers<Option<Existing>> {
         self.prepare().await?;
         let facts = self.facts();
         let read = self.mapping.fields();
-        self.noted(existing::look_up(&self.client, &self.settings, &facts, read, &calls_of(calls)).await)
+        let found = existing::look_up(&self.client, &self.settings, &facts, read, &calls_of(calls)).await;
+        let mut found = self.noted(found)?;
+        Ok(calls.iter().map(|call| Ok(found.remove(&call.call().key))).collect())
     }
 
     fn stands(&self, held: &Record, mapped: &Mapped) -> bool {

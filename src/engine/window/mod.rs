@@ -5,6 +5,7 @@
 mod one;
 mod people;
 mod plan;
+mod unanswered;
 mod write;
 
 use crate::destinations::{Match, Operation, Outcome, Person, Write};
@@ -79,6 +80,21 @@ impl Dispatcher<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Waits for the answer to a question, unless a stop is asked for: what is still asked then has no effect.
+    async fn unless_stopped<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.engine.stop.asked() => None,
+            answer = answer => Some(answer),
+        }
+    }
+
+    /// Settles all of `claimed` as if they had not been taken up.
+    async fn put_back(&mut self, claimed: Vec<Claimed>) -> Result<(), StoreError> {
+        let now_ms = self.engine.clock.now_ms();
+        self.settle(claimed.iter().map(|one| again(one, now_ms, None)).collect()).await
     }
 
     /// Settles all of `claimed` after the destination could not answer a question about them.

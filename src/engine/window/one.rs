@@ -131,10 +131,11 @@ impl Dispatcher<'_> {
             return Err(Box::new(arrived(claimed, &existing.remote_id, sent.digest)));
         }
         let creates = sent.operation == Operation::Create;
-        if let (true, Doubles::Unseen { resend: false }) = (creates, self.readiness.doubles) {
-            // Who makes it due again has looked, and decided that it is to be sent.
+        // Who made it due again has looked, and decided that it is to be sent; unless the destination itself can tell.
+        let asks_a_person = self.readiness.doubles == Doubles::Unseen { resend: false } && !intent.left_to_person;
+        if creates && asks_a_person {
             let problem = StoredProblem::from(&nobody_can_tell(claimed, self.destination.name()));
-            let change = Change::Dead { problem, intent: IntentFate::Clear };
+            let change = Change::Dead { problem, intent: IntentFate::LeaveToPerson };
             self.count_dead(&change);
             return Err(Box::new(settlement(claimed, change, None)));
         }

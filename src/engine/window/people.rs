@@ -4,7 +4,7 @@
 //! at a time, and the match is asked again first.
 
 use super::{Matched, address_digest, again, sent_of, settlement, to_json};
-use crate::destinations::{CreatesPeople, Match, Operation, Outcome, Person, Verdict};
+use crate::destinations::{CreatesPeople, Match, Operation, Outcome, Person, Unanswered, Verdict};
 use crate::engine::dispatch::{DispatchLimits, Dispatcher, unexpected};
 use crate::engine::outcome::{decide, later};
 use crate::model::Digest;
@@ -18,11 +18,18 @@ impl Dispatcher<'_> {
     pub(super) async fn match_people(&mut self, claimed: Vec<Claimed>) -> Result<Option<Vec<Matched>>, StoreError> {
         let ask: Vec<&RedactedCall> = claimed.iter().filter(|one| !keeps_person(one)).map(|one| &one.call).collect();
         proof::reached("match", Step::Before);
-        let answers = if ask.is_empty() { Ok(Vec::new()) } else { self.destination.match_people(&ask).await };
+        let answers = match ask.is_empty() {
+            true => Some(Ok(Vec::new())),
+            false => self.unless_stopped(self.destination.match_people(&ask)).await,
+        };
         proof::reached("match", Step::After);
         let answers = match answers {
-            Ok(answers) => answers,
-            Err(outcome) => {
+            Some(Ok(answers)) => answers,
+            None => {
+                self.put_back(claimed).await?;
+                return Ok(None);
+            }
+            Some(Err(outcome)) => {
                 self.give_back(claimed, outcome).await?;
                 return Ok(None);
             }
@@ -31,12 +38,18 @@ impl Dispatcher<'_> {
         // Making people takes a request or two for each: what is matched is still to be written under its lease.
         let DispatchLimits { lease, write, .. } = self.limits;
         let make_until_ms = later(self.engine.clock.now_ms(), lease.saturating_sub(write) / 2);
-        let (mut matched, mut done) = (Vec::with_capacity(claimed.len()), Vec::new());
+        let (mut matched, mut done, mut back) = (Vec::with_capacity(claimed.len()), Vec::new(), Vec::new());
         for one in claimed {
-            let decision = if keeps_person(&one) { kept(&one) } else { answers.next() };
-            let Some(decision) = decision else {
-                done.push(again(&one, self.engine.clock.now_ms(), None));
-                continue;
+            let decision = match keeps_person(&one) {
+                true => kept(&one).ok_or(Unanswered::NotAsked),
+                false => answers.next().unwrap_or(Err(Unanswered::NotAsked)),
+            };
+            let decision = match decision {
+                Ok(decision) => decision,
+                Err(unanswered) => {
+                    back.push((one, unanswered));
+                    continue;
+                }
             };
             let known = one.person.clone().filter(|_| one.remote_id.is_some());
             match (&decision.verdict, known) {
@@ -63,6 +76,7 @@ impl Dispatcher<'_> {
                 _ => done.push(self.skip(&one, &decision)),
             }
         }
+        done.extend(self.unanswered(back, "match"));
         self.settle(done).await?;
         Ok(Some(matched))
     }
@@ -104,8 +118,9 @@ impl Dispatcher<'_> {
             return Ok(Err(Box::new(again(one, now_ms + 2_000, None))));
         }
         let outcome = match self.destination.match_people(&[&one.call]).await {
-            Ok(answers) => match answers.into_iter().next() {
-                Some(Match { verdict: Verdict::NoMatch, rule, candidates, candidates_total }) => {
+            Ok(answers) => match answers.into_iter().next().transpose() {
+                Err(Unanswered::Failed(outcome) | Unanswered::Pause(outcome)) => Err(outcome),
+                Ok(Some(Match { verdict: Verdict::NoMatch, rule, candidates, candidates_total })) => {
                     proof::reached("make person", Step::Before);
                     let made = people.create_person(&one.call).await;
                     proof::reached("make person", Step::After);
@@ -116,11 +131,13 @@ impl Dispatcher<'_> {
                         (Match { verdict, rule: format!("{rule}, created"), candidates, candidates_total }, person)
                     })
                 }
-                Some(decision) => match decision.verdict.clone() {
+                Ok(Some(decision)) => match decision.verdict.clone() {
                     Verdict::Found(person) => Ok((decision, person)),
                     _ => Err(Outcome::Rematch { problem: skip_problem(&one.call, &decision) }),
                 },
-                None => Err(Outcome::Hold { problem: unexpected(&Outcome::Exists { remote_id: String::new() }) }),
+                Ok(None) | Err(Unanswered::NotAsked) => {
+                    Err(Outcome::Hold { problem: unexpected(&Outcome::Exists { remote_id: String::new() }) })
+                }
             },
             Err(outcome) => Err(outcome),
         };

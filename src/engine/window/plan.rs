@@ -10,7 +10,7 @@ use jiff::civil::Date;
 
 use super::one::matching;
 use super::{ADOPTABLE_DATES_MAX, Matched, Planned, RECORD_KEPT_BYTES_MAX, again, settlement, to_json};
-use crate::destinations::{Doubles, Existing, Mapped, Operation, Outcome, Record};
+use crate::destinations::{Doubles, Existing, Mapped, Operation, Outcome, Record, Unanswered};
 use crate::engine::backoff;
 use crate::engine::dispatch::{Adoptable, Dispatcher};
 use crate::engine::evidence::Look;
@@ -21,27 +21,39 @@ use crate::proof::{self, Protection, Step};
 use crate::redact::RedactedCall;
 use crate::store::{Change, Claimed, Intent, IntentFate, StoreError, StoredProblem};
 
+/// What stands at the destination, or why that is not known.
+type Standing = HashMap<CallKey, Result<Existing, Unanswered>>;
+
 impl Dispatcher<'_> {
     /// Maps everything and finds what exists already; settles what needs no write.
     pub(super) async fn plan(&mut self, matched: Vec<Matched>) -> Result<Option<Vec<Planned>>, StoreError> {
         // Before the look-up: what it did not find had not taken effect by then.
         let looked_at_ms = self.engine.clock.now_ms();
-        let existing = match self.existing(&matched).await {
-            Ok(existing) => existing,
-            Err(outcome) => {
+        let mut existing = match self.existing(&matched).await {
+            Ok(Some(existing)) => existing,
+            stopped_or_failed => {
                 let claimed = matched.into_iter().map(|one| one.claimed).collect();
-                self.give_back(claimed, outcome).await?;
+                match stopped_or_failed {
+                    Err(outcome) => self.give_back(claimed, outcome).await?,
+                    Ok(_) => self.put_back(claimed).await?,
+                }
                 return Ok(None);
             }
         };
-        let (mut planned, mut done) = (Vec::with_capacity(matched.len()), Vec::new());
+        let (mut planned, mut done, mut back) = (Vec::with_capacity(matched.len()), Vec::new(), Vec::new());
         for one in matched {
-            let found = existing.get(&one.claimed.call.call().key);
+            let found = match existing.remove(&one.claimed.call.call().key).transpose() {
+                Ok(found) => found,
+                Err(unanswered) => {
+                    back.push((one.claimed, unanswered));
+                    continue;
+                }
+            };
             proof::reached("map", Step::Before);
             let mapped = self.map_one(&one);
             proof::reached("map", Step::After);
             match mapped {
-                Ok(mapped) => match self.plan_one(one, found, mapped, looked_at_ms) {
+                Ok(mapped) => match self.plan_one(one, found.as_ref(), mapped, looked_at_ms) {
                     Ok(plan) => planned.push(*plan),
                     Err(settlement) => done.push(*settlement),
                 },
@@ -55,6 +67,7 @@ impl Dispatcher<'_> {
                 }
             }
         }
+        done.extend(self.unanswered(back, "look-up"));
         self.settle(done).await?;
         self.current(planned).await.map(Some)
     }
@@ -100,22 +113,25 @@ impl Dispatcher<'_> {
     }
 
     /// The records that stand there already: for calls of which we know none, and for what was found but is not known to
-    /// be ours.
-    async fn existing(&mut self, matched: &[Matched]) -> Result<HashMap<CallKey, Existing>, Outcome> {
-        let mut found = HashMap::new();
+    /// be ours; or why nothing is known of a call. `None` where a stop was asked for.
+    async fn existing(&mut self, matched: &[Matched]) -> Result<Option<Standing>, Outcome> {
+        let mut found = Standing::new();
         let asks = |claimed: &&Claimed| match (self.readiness.doubles, &claimed.remote_id) {
             (Doubles::Unseen { .. }, _) => false,
             (Doubles::LookedUp { .. }, None) if proof::is_off(Protection::LookUp) => false,
             (Doubles::Refused, None) => self.preview.is_some(),
-            (Doubles::LookedUp { first }, None) => first || claimed.intent.is_some(),
+            (Doubles::LookedUp { first }, None) => first || claimed.intent.is_some() || had_record(claimed),
             (_, Some(_)) => is_found(claimed),
         };
         let ask: Vec<&RedactedCall> =
             matched.iter().map(|one| &one.claimed).filter(asks).map(|claimed| &claimed.call).collect();
         if !ask.is_empty() {
             proof::reached("look up", Step::Before);
-            found = self.destination.look_up(&ask).await?;
+            let answers = self.unless_stopped(self.destination.look_up(&ask)).await;
             proof::reached("look up", Step::After);
+            let Some(answers) = answers.transpose()? else { return Ok(None) };
+            let keys = ask.iter().map(|call| call.call().key.clone());
+            found.extend(keys.zip(answers).filter_map(|(key, answer)| Some((key, answer.transpose()?))));
         }
         let open = matched.iter().map(|one| &one.claimed).filter(|claimed| claimed.remote_id.is_none());
         let open: Vec<&RedactedCall> =
@@ -123,10 +139,10 @@ impl Dispatcher<'_> {
         self.read_adoptable(&open).await?;
         for call in open.iter().map(|call| call.call()) {
             if let Some(existing) = self.adoptable.records.get(&call.source_id) {
-                found.insert(call.key.clone(), existing.clone());
+                found.insert(call.key.clone(), Ok(existing.clone()));
             }
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Makes sure that what an earlier script left on the dates of `calls` is known.
@@ -181,4 +197,10 @@ fn kept(record: &Record) -> String {
 /// Whether its record was found at the destination, and what it holds was never ours to know.
 fn is_found(claimed: &Claimed) -> bool {
     claimed.remote_id.is_some() && claimed.delivered_digest.is_none()
+}
+
+/// Whether a record of it stood there, of which a person has the ledger forget the id (`retry --recreate`). A call that was
+/// not sent after all looks alike, and can be looked up as well.
+fn had_record(claimed: &Claimed) -> bool {
+    claimed.delivered_person.is_some() || (claimed.person.is_some() && claimed.attempts == 0)
 }

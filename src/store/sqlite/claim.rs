@@ -197,7 +197,8 @@ impl Row {
         let matched_by: Option<[u8; 32]> = bytes(10)?;
         // An intent without a readable digest is one of other content.
         let digest = Digest(bytes(16)?.unwrap_or([0; 32]));
-        let settled = row.get(17)?;
+        let fate: i64 = row.get(17)?;
+        let (settled, left_to_person) = (fate == 1, fate == 2);
         let intent: Option<i64> = row.get(15)?;
         Ok(Row {
             delivery_id,
@@ -215,7 +216,7 @@ impl Row {
             attempts: row.get(12)?,
             isolation: row.get(13)?,
             rematched: row.get(14)?,
-            intent: intent.map(|at_ms| PriorIntent { at_ms, digest, settled }),
+            intent: intent.map(|at_ms| PriorIntent { at_ms, digest, settled, left_to_person }),
         })
     }
 

@@ -353,10 +353,10 @@ impl SqliteStore {
     }
 }
 
-/// A dead letter of which nobody can tell whether it arrived: nothing is left on record that a look-up could resolve. It is
-/// made due by a person alone: a newer revision that is sent could double the record.
+/// A dead letter of which nobody could be asked whether it arrived. It is made due by a person alone: a newer revision that
+/// is sent could double the record.
 pub(super) fn waits_for_a_person() -> String {
-    format!("(state = 'dead' AND code = '{OUTCOME_UNKNOWN}' AND intent_at IS NULL)")
+    format!("(state = 'dead' AND code = '{OUTCOME_UNKNOWN}' AND (intent_at IS NULL OR intent_settled = 2))")
 }
 
 const MINE: &str = "WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased'";
@@ -417,6 +417,7 @@ fn kept_intent(fate: IntentFate) -> &'static str {
         IntentFate::Keep { settled: true } => ", intent_settled = 1",
         // It was sent after it was intended: it settles from when its answer was given up.
         IntentFate::Keep { settled: false } => ", intent_at = ?4",
+        IntentFate::LeaveToPerson => ", intent_settled = 2",
         IntentFate::Leave => "",
     }
 }
@@ -489,7 +490,10 @@ fn apply(
                 text(&problem.code),
                 text(&problem.what),
                 text(&problem.help),
-                Value::from(problem.code == OUTCOME_UNKNOWN.0 && *intent == IntentFate::Clear),
+                Value::from(
+                    problem.code == OUTCOME_UNKNOWN.0
+                        && matches!(intent, IntentFate::Clear | IntentFate::LeaveToPerson),
+                ),
             ],
         ),
         // What was sent and settled by a living process is not what kills one.

@@ -28,6 +28,8 @@ pub struct RestWorld<R: Remote> {
     pub simulator: Simulator<R>,
     pub clock: Arc<FakeClock>,
     pub environment: Environment,
+    /// Asks whatever runs in this world to end.
+    pub stop: Stop,
 }
 
 impl<R: Remote> RestWorld<R> {
@@ -40,7 +42,7 @@ impl<R: Remote> RestWorld<R> {
         let simulator = Simulator::start(listener, Options { now, seed: 7, settings }).expect("a simulator");
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("sessions")).expect("a writable folder");
-        let world = RestWorld { folder, simulator, clock, environment: BTreeMap::new() };
+        let world = RestWorld { folder, simulator, clock, environment: BTreeMap::new(), stop: Stop::default() };
         let text = config(&world.simulator.url());
         world.configure(&text);
         world
@@ -71,7 +73,7 @@ impl<R: Remote> RestWorld<R> {
             store: Some(self.folder.path().join("calls.db")),
             ..Global::default()
         };
-        Context { global, environment: self.environment.clone(), clock: self.clock.clone(), stop: Stop::default() }
+        Context { global, environment: self.environment.clone(), clock: self.clock.clone(), stop: self.stop.clone() }
     }
 
     fn open(&self) -> (Context, Settings, Arc<SqliteStore>) {
@@ -96,6 +98,15 @@ impl<R: Remote> RestWorld<R> {
         run.run(Days { from: DAY, to: DAY }, None).await.expect("a store that works")
     }
 
+    /// A sync that does not wait for anything: what is not settled by one request each stays as it is.
+    pub async fn sync_briefly(&self) -> RunSummary {
+        let text = fs::read_to_string(self.folder.path().join("test.toml")).expect("the configuration");
+        self.configure(&format!("[delivery]\npatience_s = 0\n{text}"));
+        let summary = self.sync().await;
+        self.configure(&text);
+        summary
+    }
+
     /// Runs until nothing waits, as the nights pass; tells what became of everything.
     pub async fn sync_to_the_end(&self) -> RunSummary {
         let mut dead = BTreeMap::new();
@@ -113,12 +124,21 @@ impl<R: Remote> RestWorld<R> {
 
     /// What `trunkline retry` without arguments does.
     pub async fn retry(&self) -> RunSummary {
+        self.rearm(&Rearm { states: vec!["dead", "due"], ..Rearm::default() }).await
+    }
+
+    /// What `trunkline retry SESSION --recreate` does, for all sessions.
+    pub async fn recreate(&self) -> RunSummary {
+        let states = vec!["dead", "due", "skipped", "delivered"];
+        self.rearm(&Rearm { states, recreate: true, ..Rearm::default() }).await
+    }
+
+    async fn rearm(&self, which: &Rearm) -> RunSummary {
         let (context, settings, store) = self.open();
         let routes = or_tell(context.routes(&settings));
-        let which = Rearm { states: vec!["dead", "due"], ..Rearm::default() };
         let engine = context.engine(store, Arc::new(Quiet));
         for route in &routes {
-            rearm(&engine, route.destination.name(), &which).await.expect("a store that works");
+            rearm(&engine, route.destination.name(), which).await.expect("a store that works");
         }
         let source = or_tell(context.source(&settings));
         let reading = reading(&settings, source, &routes);

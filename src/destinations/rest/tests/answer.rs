@@ -53,9 +53,12 @@ fn a_status_says_what_came_of_a_write() {
     for status in [400, 409, 410, 412, 413, 415, 422] {
         check("", status, r#"{"message": "no"}"#, "reject TL0608");
     }
-    for status in [301, 302, 307] {
-        check("", status, "", "reject TL0608");
+    for status in [300, 301, 302, 304, 307, 308] {
+        check("", status, "", "hold TL0508");
+        assert_eq!(told(&written(answer(status, &[], ""), "", false)), "hold TL0508", "{status}: of a change");
     }
+    check("", 303, "", "unknown TL0702 settled false");
+    assert_eq!(told(&written(answer(303, &[], ""), "", false)), "hold TL0508", "it was to be changed, not made");
     for status in [401, 403] {
         check("", status, "", "hold TL0501");
     }
@@ -80,10 +83,24 @@ fn the_body_of_a_success_can_say_that_it_is_none() {
     check(absent, 200, "", "delivered own");
     check(absent, 200, r#"{"success": true}"#, "delivered own");
     check(absent, 200, r#"{"success": "no"}"#, "reject TL0608");
+    for body in ["<html><body>Please log in</body></html>", "upstream is starting", "OK"] {
+        check(absent, 200, body, "unknown TL0702 settled false");
+    }
     for body in [r#"{"success": false}"#, r#"{"ok": false, "error": "quota"}"#] {
         check("", 200, body, "reject TL0608");
     }
     check("", 200, r#"{"success": null}"#, "delivered own");
+}
+
+#[test]
+fn a_page_says_nothing_of_a_record() {
+    for page in ["<html>", "\n<!DOCTYPE html>\n<html>", "<HTML lang=\"en\">"] {
+        check("", 200, page, "unknown TL0702 settled false");
+        let changed = written(answer(200, &[], page), "", false);
+        assert_eq!(told(&changed), "unknown TL0702 settled false", "{page}");
+    }
+    check("", 200, "OK", "delivered own");
+    check("", 200, "<ok/>", "delivered own");
 }
 
 #[test]
@@ -110,7 +127,13 @@ fn a_success_without_the_id_or_with_an_error_is_not_taken_for_delivered() {
     }
     for body in ["", "{}", "<html>", r#"{"result": null}"#, r#"{"result": {"id": {"deep": 1}}}"#] {
         check(table, 200, body, "unknown TL0702 settled false");
-        assert_eq!(told(&written(answer(200, &[], body), table, false)), "delivered own changed", "its id is known");
+        if body != "<html>" {
+            assert_eq!(
+                told(&written(answer(200, &[], body), table, false)),
+                "delivered own changed",
+                "its id is known"
+            );
+        }
     }
     // It was made: a retry of a dead letter would make it twice.
     check(table, 200, r#"{"result": {"id": 7}, "error": "no quota"}"#, "unknown TL0702 settled false");

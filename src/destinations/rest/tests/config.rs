@@ -129,7 +129,7 @@ fn a_value_in_an_address_stays_one_value() {
     {
         let mut call = Call::new("sessions", "s1");
         call.caller.email = Some(email.to_owned());
-        let (path, _, _) = rest.requests.person(&redact(call), None).expect("a question").expect("of somebody");
+        let path = rest.requests.person(&redact(call), None).expect("a question").expect("of somebody").path;
         let url = url::Url::parse(&format!("https://crm.example{path}")).expect("a URL");
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         assert_eq!(pairs, [("q".to_owned(), email.to_owned()), ("fields".to_owned(), "email".to_owned())], "{path}");
@@ -145,7 +145,7 @@ fn nobody_is_asked_for_by_what_is_no_address() {
         let mut call = Call::new("sessions", "s1");
         (call.caller.email, call.caller.phone) = (Some(email.to_owned()), Some(phone.to_owned()));
         let question = rest.requests.person(&redact(call), None).expect("a template");
-        assert_eq!(question.map(|(path, _, _)| path).as_deref(), expected, "{email} {phone}");
+        assert_eq!(question.map(|put| put.path).as_deref(), expected, "{email} {phone}");
     };
     check("unknown", "anonymous", None);
     check("@example.com", "", None);

@@ -12,10 +12,12 @@ fn read(table: &str, body: &str, keyless: bool) -> Result<Vec<String>, String> {
     let response = http::Response::builder().status(200).body(Bytes::copy_from_slice(body.as_bytes()));
     let answer = Answer::of("crm".into(), response.expect("an answer"));
     let ask = ask(table);
-    found(&answer, &Question { name: "look_up", ask: &ask, is: "K1", keyless }).map_err(|problem| {
-        assert_eq!(problem.code, ANSWER_UNREADABLE);
-        problem.what
-    })
+    found(&answer, &Question { name: "look_up", ask: &ask, is: "K1", keyless, is_of_one: !keyless }).map_err(
+        |problem| {
+            assert_eq!(problem.code, ANSWER_UNREADABLE);
+            problem.what
+        },
+    )
 }
 
 #[track_caller]
@@ -36,10 +38,56 @@ const LIST: &str = "items = \"/data\"\nkey = [\"/ref\"]";
 #[test]
 fn an_empty_list_alone_says_that_nothing_is_there() {
     check(LIST, r#"{"data": []}"#, &[]);
-    check(LIST, r#"{"data": [{"ref": "K2", "id": 2}]}"#, &[]);
+    assert_eq!(read(LIST, r#"{"data": [{"ref": "K2", "id": 2}]}"#, true), Ok(Vec::new()), "somebody else");
     check(LIST, r#"{"data": [{"ref": "k1", "id": 1}, {"id": 3}]}"#, &["1"]);
     check("", r#"{"id": "7"}"#, &["7"]);
     check("", "[]", &[]);
+}
+
+#[test]
+fn a_list_of_other_calls_does_not_say_that_one_is_not_there() {
+    let others = r#"{"data": [{"ref": "K2", "id": 2}, {"ref": "K3", "id": 3}]}"#;
+    refused(LIST, others, &["names 2 records of other calls and not the one that was asked for"]);
+    refused(LIST, r#"{"data": [{"ref": "K2", "id": 2}]}"#, &["names a record of another call"]);
+    // Where the table says that it lists others, a page that was not cut does.
+    check(&format!("{LIST}\npage_max = 3"), others, &[]);
+    refused(&format!("{LIST}\npage_max = 2"), others, &["may stand behind them"]);
+    check(LIST, r#"{"data": [{"ref": "K2", "id": 2}, {"ref": "K1", "id": 1}]}"#, &["1"]);
+}
+
+#[test]
+fn an_answer_that_says_that_it_failed_is_none() {
+    let absent = format!("{LIST}\nitems_or_absent = true");
+    for body in [
+        r#"{"success": false, "data": []}"#,
+        r#"{"ok": false, "data": []}"#,
+        r#"{"error": {"code": 5}}"#,
+        r#"{"errors": ["no index"], "data": null}"#,
+        r#"{"data": [], "error": "timed out"}"#,
+    ] {
+        refused(LIST, body, &["says that it failed"]);
+        refused(&absent, body, &["says that it failed"]);
+    }
+    for body in [r#"{"success": true, "data": []}"#, r#"{"error": null, "errors": [], "data": []}"#] {
+        check(LIST, body, &[]);
+    }
+}
+
+#[test]
+fn a_status_that_says_nothing_is_there_counts_with_json_or_nothing_beside_it() {
+    let none = |body: &str| {
+        let response = http::Response::builder().status(404).body(Bytes::copy_from_slice(body.as_bytes()));
+        let answer = Answer::of("crm".into(), response.expect("an answer"));
+        let ask = ask(LIST);
+        super::none(&answer, &Question { name: "look_up", ask: &ask, is: "K1", keyless: false, is_of_one: true })
+            .map_err(|problem| problem.code)
+    };
+    for body in ["", r#"{"message": "not found"}"#, r#"{"success": false}"#] {
+        assert_eq!(none(body), Ok(Vec::new()), "{body}");
+    }
+    for body in ["<html>404</html>", "default backend - 404", "404 page not found"] {
+        assert_eq!(none(body), Err(ANSWER_UNREADABLE), "{body}");
+    }
 }
 
 #[test]

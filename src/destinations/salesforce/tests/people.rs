@@ -34,7 +34,8 @@ fn org(contacts: Vec<Value>, leads: Vec<Value>) -> Arc<Net> {
 async fn match_all(net: &Arc<Net>, rule: SeveralRule, emails: &[&str]) -> Vec<Match> {
     let destination = destination_with(net, |settings| settings.several = rule);
     let calls: Vec<_> = emails.iter().map(|email| call(email, email)).collect();
-    destination.match_people(&calls.iter().collect::<Vec<_>>()).await.unwrap()
+    let found = destination.match_people(&calls.iter().collect::<Vec<_>>()).await.unwrap();
+    found.into_iter().map(Result::unwrap).collect()
 }
 
 const RECENT: SeveralRule = SeveralRule::MostRecentlyModified;

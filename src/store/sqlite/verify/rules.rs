@@ -113,7 +113,7 @@ pub(super) const DELIVERIES: &[Rule] = &[
         "one of its counts or times is none",
         "typeof(d.attempts) <> 'integer' OR d.attempts < 0 OR typeof(d.writes) <> 'integer' OR d.writes < 0
          OR d.isolation NOT IN (0, 1, 2) OR d.rematched NOT IN (0, 1) OR d.adopted NOT IN (0, 1)
-         OR d.intent_settled NOT IN (0, 1) OR typeof(d.next_at) <> 'integer' OR typeof(d.order_at) <> 'integer'
+         OR d.intent_settled NOT IN (0, 1, 2) OR typeof(d.next_at) <> 'integer' OR typeof(d.order_at) <> 'integer'
          OR typeof(d.updated_at) <> 'integer'",
     ),
     rule(
