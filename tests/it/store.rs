@@ -146,6 +146,18 @@ async fn a_scope_is_the_calls_of_one_folder_or_file_and_of_no_neighbour() {
     check(folder_of(false), &["calls/one", "calls/oneself"]).await;
     check(folder_of(true), &["calls/one", "calls/below/two", "calls/oneself"]).await;
     check(Scope { source: "conversations".to_owned(), ..folder_of(true) }, &[]).await;
+
+    // Where a place has so many calls that they are most of what is due, another way leads to the same.
+    let many = (0..5100).map(|number| {
+        let mut item = item(&format!("many/{number:04}"), 10_000 - number, 1.0, 1);
+        item.raw.url = format!("file:///many/{number:04}");
+        item
+    });
+    ingest(&store, many.collect()).await;
+    let many = of(Place::Folder { address: "file:///many/".to_owned(), subfolders: true });
+    let claimed = store.claim(CRM, Some(&many), window(2, Parts::Head), 0, LEASE_MS).await.expect("works");
+    let ids: Vec<&str> = claimed.iter().map(|one| one.call.call().source_id.as_str()).collect();
+    assert_eq!(ids, ["many/5099", "many/5098"], "the oldest first, and none of another folder");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,7 +91,9 @@ pub(super) fn lease(connection: &Connection, wish: &Wish) -> Result<Vec<Result<L
 
 /// Delivery, call and company of each, in order.
 fn due(connection: &Connection, wish: &Wish) -> Result<Vec<(i64, String, usize)>, StoreError> {
-    let (among, values) = scope::condition(wish.scope.as_ref(), 6);
+    let scope = wish.scope.as_ref();
+    let is_walked = scope.map_or(Ok(true), |scope| scope::is_large(connection, scope))?;
+    let (among, values) = if is_walked { scope::condition_of_each(scope, 6) } else { scope::condition(scope, 6) };
     // The least suspect first: however often processes are killed from outside, it is seldom the same call that is met.
     let (index, which, along) = match wish.which {
         Which::Suspects => ("delivery_suspect", "d.company > 0", "d.deaths, d.company DESC, d.order_at, d.id"),
@@ -102,8 +104,8 @@ fn due(connection: &Connection, wish: &Wish) -> Result<Vec<(i64, String, usize)>
             ("delivery_due", "d.company = 0", "d.replay DESC, d.order_at DESC, d.id DESC")
         }
     };
-    // Without a scope, so that what is due is walked in its order and nothing is sorted.
-    let by = if wish.scope.is_none() { format!("INDEXED BY {index}") } else { String::new() };
+    // So that what is due is walked in its order and nothing is sorted.
+    let by = if is_walked { format!("INDEXED BY {index}") } else { String::new() };
     let find = format!(
         "SELECT d.id, d.call_key, d.company FROM delivery d {by}
          WHERE d.destination = ?1 AND d.state = 'due' AND d.replay BETWEEN ?4 AND ?5 AND d.next_at <= ?2
