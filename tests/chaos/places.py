@@ -54,6 +54,15 @@ class Evidence(Kind):
         return [world.sync(proof)]
 
 
+class Rematched(Kind):
+    """Nobody had the address of a call: it is matched again by the next sync of its day."""
+
+    def act(self, world, proof):
+        world.put_new_person()
+        world.sync().wait()
+        return [world.sync(proof)]
+
+
 class Bad(Kind):
     """A file that cannot be read goes to quarantine, and is gone when it is looked at again."""
 
@@ -101,7 +110,7 @@ class Served(Kind):
         return [process]
 
 
-PLACES = {"sync": Kind, "no key": NoKey, "held": Held, "looking again": Evidence, "quarantine": Bad, "upload": Upload,
+PLACES = {"sync": Kind, "no key": NoKey, "held": Held, "looking again": Evidence, "matched again": Rematched, "quarantine": Bad, "upload": Upload,
           "two destinations": Enlisted, "serve": Served}
 
 
