@@ -282,7 +282,7 @@ def live(world, day, seconds):
     world.timed("replay", "--from", str(day), "--to", str(today), *world.source())
     judged = world.judge_org()
     rows = [("live calls alone, from the commit of the call to its record: p50 / p99", shown(alone), ""),
-            (f"the same beside {len(running)} replays of that day, one after the other", shown(beside), "p99 <= +20 %")]
+            (f"the same beside {len(running)} replay{'' if len(running) == 1 else 's'} of that day", shown(beside), "p99 <= +20 %")]
     print(f"  {put} live calls a part, {judged:,} judged", flush=True)
     return rows
 

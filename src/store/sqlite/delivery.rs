@@ -9,15 +9,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::claim::{self, Leased, Which, Wish};
 use super::owners::Fate;
-use super::{SqliteStore, hands, owners, rearm, scope, standing};
+use super::{SqliteStore, hands, owners, rearm, scope, settle, standing};
 use crate::model::CallKey;
 use crate::offload::attempt;
 use crate::problem::OUTCOME_UNKNOWN;
 use crate::proof::{self, Protection};
 use crate::store::checksum::of_target;
 use crate::store::{
-    Change, Claimed, Company, DeliveryStore, Intent, IntentFate, Parts, Rearm, Scope, Settlement, StoreError,
-    StoredProblem, Window,
+    Claimed, Company, DeliveryStore, Intent, Parts, Rearm, Scope, Settlement, StoreError, StoredProblem, Window,
 };
 
 #[async_trait]
@@ -129,8 +128,8 @@ impl DeliveryStore for SqliteStore {
             // With an older send of other content still unknown, nobody can tell which of the two stands there: a digest
             // that no content has.
             let mine = match proof::is_off(Protection::Fencing) {
-                true => ANYBODYS.to_owned(),
-                false => format!("{MINE} AND lease_until > ?4"),
+                true => settle::mine().to_owned(),
+                false => format!("{} AND lease_until > ?4", settle::mine()),
             };
             let mut statement = connection.prepare_cached(&format!(
                 "UPDATE delivery SET intent_at = ?4, intent_revision = ?5, intent_settled = 0, intent_digest =
@@ -171,7 +170,7 @@ impl DeliveryStore for SqliteStore {
         self.write("settle", move |connection| {
             let mut settled = 0;
             for settlement in &settlements {
-                settled += settle_one(connection, &me, settlement, now_ms)?;
+                settled += settle::settle(connection, &me, settlement, now_ms)?;
             }
             Ok(settled)
         })
@@ -359,8 +358,6 @@ pub(super) fn waits_for_a_person() -> String {
     format!("(state = 'dead' AND code = '{OUTCOME_UNKNOWN}' AND (intent_at IS NULL OR intent_settled = 2))")
 }
 
-const MINE: &str = "WHERE id = ?1 AND owner = ?2 AND fence = ?3 AND state = 'leased'";
-/// In the place of [`MINE`] where a test takes fencing away.
 /// What the lost owner sent may have left it up to now: it settles from here on.
 const FREE: &str = "UPDATE delivery SET state = 'due', owner = NULL, fence = fence + 1,
     intent_at = CASE WHEN intent_at IS NULL THEN NULL ELSE ?1 END WHERE state = 'leased' AND";
@@ -370,160 +367,4 @@ fn free(connection: &Connection, owner: &str, now_ms: i64) -> Result<usize, Stor
     connection.execute("DELETE FROM file_in_hand WHERE owner = ?1", [owner])?;
     connection.execute("UPDATE person_claim SET owner = '', at = ?1 WHERE owner = ?2", params![now_ms, owner])?;
     Ok(connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, owner])?)
-}
-
-const ANYBODYS: &str = "WHERE id = ?1";
-
-fn settle_one(connection: &Connection, me: &str, settlement: &Settlement, now_ms: i64) -> Result<usize, StoreError> {
-    let lease = [Value::from(settlement.delivery_id), Value::from(me.to_owned()), Value::from(settlement.fence)];
-    let changed = apply(connection, settlement, &lease, now_ms)?;
-    if changed == 0 {
-        tracing::warn!(
-            delivery = settlement.delivery_id,
-            "the lease was lost; what happened is not recorded by this process"
-        );
-        return Ok(0);
-    }
-    if let Some(attempt) = &settlement.attempt {
-        connection
-            .prepare_cached(
-                "INSERT INTO attempt (delivery_id, at, took_ms, operation, batch_rows, revision, outcome, code, what)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            )?
-            .execute(params![
-                settlement.delivery_id,
-                attempt.at_ms,
-                attempt.took_ms,
-                attempt.operation,
-                attempt.batch_rows as i64,
-                attempt.revision.0,
-                attempt.outcome,
-                attempt.problem.as_ref().map(|problem| &problem.code),
-                attempt.problem.as_ref().map(|problem| &problem.what),
-            ])?;
-    }
-    Ok(changed)
-}
-
-/// A record that stands on somebody stays there if the new match finds nobody.
-const NO_MATCH_KEPT: &str =
-    ", matched_by = NULL, person_object = CASE WHEN remote_id IS NOT NULL THEN person_object END,
-    person_id = CASE WHEN remote_id IS NOT NULL THEN person_id END,
-    person_sum = CASE WHEN remote_id IS NOT NULL THEN person_sum END";
-
-fn kept_intent(fate: IntentFate) -> &'static str {
-    match fate {
-        IntentFate::Clear => ", intent_at = NULL, intent_digest = NULL, intent_settled = 0",
-        IntentFate::Keep { settled: true } => ", intent_settled = 1",
-        // It was sent after it was intended: it settles from when its answer was given up.
-        IntentFate::Keep { settled: false } => ", intent_at = ?4",
-        IntentFate::LeaveToPerson => ", intent_settled = 2",
-        IntentFate::Leave => "",
-    }
-}
-
-fn apply(
-    connection: &Connection,
-    settlement: &Settlement,
-    lease: &[Value; 3],
-    now_ms: i64,
-) -> Result<usize, StoreError> {
-    let Settlement { delivery_id, change, .. } = settlement;
-    let text = |text: &str| Value::from(text.to_owned());
-    let sum = |texts: &[&str]| Value::from(of_target(*delivery_id, texts));
-    let (set, values): (String, Vec<Value>) = match change {
-        Change::Delivered { remote_id, revision, digest, adopted, written, matching } => (
-            "since = ?4, remote_id = ?5, delivered_revision = ?6, delivered_digest = ?7, adopted = max(adopted, ?8),
-             writes = writes + ?9, delivered_at = CASE WHEN ?9 THEN ?4 ELSE coalesce(delivered_at, ?4) END,
-             state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
-             attempts = 0, isolation = 0, rematched = 0, deaths = 0, company = 0, code = NULL, what = NULL, help = NULL,
-             intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = coalesce(?10, person_object),
-             person_id = coalesce(?11, person_id), delivered_person = coalesce(?11, person_id),
-             matched_by = coalesce(?12, matched_by), match_json = coalesce(?13, match_json), remote_sum = ?14,
-             person_sum = coalesce(?15, person_sum)"
-                .to_owned(),
-            vec![
-                text(remote_id),
-                Value::from(revision.0),
-                Value::from(digest.0.to_vec()),
-                Value::from(*adopted),
-                Value::from(*written),
-                Value::from(matching.as_ref().map(|matching| matching.person.0.clone())),
-                Value::from(matching.as_ref().map(|matching| matching.person.1.clone())),
-                Value::from(matching.as_ref().and_then(|matching| matching.matched_by.map(Vec::from))),
-                Value::from(matching.as_ref().map(|matching| matching.match_json.clone())),
-                sum(&[remote_id]),
-                matching.as_ref().map_or(Value::Null, |matching| sum(&[&matching.person.0, &matching.person.1])),
-            ],
-        ),
-        Change::Kept { remote_id, revision, matching } => (
-            "since = ?4, remote_id = ?5, remote_sum = ?11, delivered_at = coalesce(delivered_at, ?4),
-             state = CASE WHEN desired_revision > ?6 THEN 'due' ELSE 'delivered' END, next_at = 0,
-             attempts = 0, isolation = 0, rematched = 0, deaths = 0, company = 0, code = NULL, what = NULL, help = NULL,
-             intent_at = NULL, intent_digest = NULL, intent_settled = 0, person_object = ?7, person_id = ?8,
-             matched_by = ?9, match_json = ?10, person_sum = ?12"
-                .to_owned(),
-            vec![
-                text(remote_id),
-                Value::from(revision.0),
-                text(&matching.person.0),
-                text(&matching.person.1),
-                Value::from(matching.matched_by.map(Vec::from)),
-                text(&matching.match_json),
-                sum(&[remote_id]),
-                sum(&[&matching.person.0, &matching.person.1]),
-            ],
-        ),
-        Change::Skipped { problem, match_json } => (
-            "since = ?4, state = CASE WHEN desired_revision > leased_revision THEN 'due' ELSE 'skipped' END, next_at = 0,
-             deaths = 0, company = 0, code = ?5, what = ?6, help = ?7, match_json = ?8"
-                .to_owned(),
-            vec![text(&problem.code), text(&problem.what), text(&problem.help), text(match_json)],
-        ),
-        Change::Dead { problem, intent } => (
-            format!(
-                "state = CASE WHEN desired_revision > leased_revision AND NOT ?8 THEN 'due' ELSE 'dead' END, next_at = 0,
-                 since = ?4, deaths = 0, company = 0, code = ?5, what = ?6, help = ?7, attempts = attempts + 1 {}",
-                kept_intent(*intent)
-            ),
-            vec![
-                text(&problem.code),
-                text(&problem.what),
-                text(&problem.help),
-                Value::from(
-                    problem.code == OUTCOME_UNKNOWN.0
-                        && matches!(intent, IntentFate::Clear | IntentFate::LeaveToPerson),
-                ),
-            ],
-        ),
-        // What was sent and settled by a living process is not what kills one.
-        Change::Again { next_at_ms, problem, counts, isolate, rematch, remote_id, intent } => {
-            let sql = format!(
-                "state = 'due', next_at = ?5, attempts = attempts + ?6, isolation = min(isolation + ?7, 2),
-                 deaths = CASE WHEN ?6 THEN 0 ELSE deaths END, company = CASE WHEN ?6 THEN 0 ELSE company END,
-                 rematched = max(rematched, ?8), remote_id = coalesce(?9, remote_id),
-                 remote_sum = coalesce(?13, remote_sum), code = ?10, what = ?11, help = ?12 {}{}",
-                kept_intent(*intent),
-                if *rematch { NO_MATCH_KEPT } else { "" },
-            );
-            let part = |pick: fn(&StoredProblem) -> &String| Value::from(problem.as_ref().map(|problem| pick(problem).clone()));
-            let values = vec![
-                Value::from(*next_at_ms),
-                Value::from(*counts),
-                Value::from(*isolate),
-                Value::from(*rematch),
-                Value::from(remote_id.clone()),
-                part(|problem| &problem.code),
-                part(|problem| &problem.what),
-                part(|problem| &problem.help),
-                remote_id.as_ref().map_or(Value::Null, |id| sum(&[id])),
-            ];
-            (sql, values)
-        }
-    };
-    let mine = if proof::is_off(Protection::Fencing) { ANYBODYS } else { MINE };
-    let sql = format!("UPDATE delivery SET owner = NULL, lease_until = NULL, updated_at = ?4, {set} {mine}");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let all = lease.iter().cloned().chain([Value::from(now_ms)]).chain(values);
-    Ok(statement.execute(params_from_iter(all))?)
 }

@@ -17,6 +17,7 @@ mod rearm;
 mod report;
 mod schema;
 mod scope;
+mod settle;
 mod shown;
 mod standing;
 mod verify;
