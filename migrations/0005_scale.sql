@@ -9,9 +9,6 @@ ALTER TABLE delivery ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN day TEXT;
 UPDATE delivery SET since = updated_at, day = (SELECT c.day FROM call c WHERE c.call_key = delivery.call_key);
 
-CREATE TRIGGER delivery_has_day AFTER INSERT ON delivery BEGIN
-    UPDATE delivery SET day = (SELECT day FROM call WHERE call_key = NEW.call_key) WHERE id = NEW.id;
-END;
 CREATE TRIGGER delivery_keeps_day AFTER UPDATE OF day ON call WHEN OLD.day IS NOT NEW.day BEGIN
     UPDATE delivery SET day = NEW.day WHERE call_key = NEW.call_key;
 END;
@@ -27,5 +24,7 @@ CREATE INDEX delivery_due ON delivery (destination, replay, order_at, id) WHERE 
 CREATE INDEX delivery_next ON delivery (destination, replay, next_at, since) WHERE state = 'due';
 CREATE INDEX delivery_dead ON delivery (destination, since) WHERE state = 'dead';
 CREATE INDEX delivery_listed ON delivery (state, order_at, id, code);
+-- Only what has come to its end: what is on its way changes too often, and is little.
 CREATE INDEX delivery_reported ON delivery
-    (day, state, code, writes, adopted, person_id, desired_revision, match_verdict, match_rule);
+    (day, state, code, writes, adopted, person_id, desired_revision, match_verdict, match_rule)
+    WHERE state IN ('delivered', 'skipped', 'dead');

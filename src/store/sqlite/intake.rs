@@ -357,8 +357,8 @@ impl Context<'_> {
     ) -> Result<(), StoreError> {
         let waits = waits_for_a_person();
         let sql = format!(
-            "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at, since)
-             VALUES (?1, ?2, 'due', ?3, ?4, ?5, ?5)
+            "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at, since, day)
+             VALUES (?1, ?2, 'due', ?3, ?4, ?5, ?5, (SELECT day FROM call WHERE call_key = ?1))
              ON CONFLICT (call_key, destination) DO UPDATE SET
                state = CASE WHEN state = 'leased' OR {waits} THEN state ELSE 'due' END, replay = 0,
                since = CASE WHEN state IN ('due', 'leased') OR {waits} THEN since ELSE excluded.since END,

@@ -13,6 +13,13 @@ use crate::store::{DayFigures, StoreError};
 /// The rule of a match at a destination that wants no person: no part of a rate.
 const NOBODY_ASKED: &str = "no-person";
 
+/// Every state, with the index that holds it.
+const STATES: [(&str, &str); 3] = [
+    ("IN ('delivered', 'skipped', 'dead')", "delivery_reported"),
+    ("= 'due'", "delivery_due"),
+    ("= 'leased'", "delivery_leased"),
+];
+
 /// By day; what has no date is under `None`.
 type Days = BTreeMap<Option<String>, DayFigures>;
 /// For how many calls of a day a person was asked for, and for how many one was found.
@@ -55,15 +62,16 @@ fn count_calls(
 ) -> Result<(), StoreError> {
     let Shown { former, .. } = Shown::now(connection, path)?;
     let mut matched = Matched::new();
-    // Apart, so that each walks the index in the order of its groups.
-    for (which, values) in [("BETWEEN ?1 AND ?2", vec![&range.0, &range.1]), ("IS NULL", Vec::new())] {
+    // Apart, so that each walks its own index, in the order of the groups where it can.
+    let ranges = [("BETWEEN ?1 AND ?2", vec![&range.0, &range.1]), ("IS NULL", Vec::new())];
+    for ((which, values), (states, index)) in ranges.iter().flat_map(|range| STATES.map(|states| (range, states))) {
         let mut statement = connection.prepare_cached(&format!(
             "SELECT d.day, d.state, d.code, count(*), sum(d.writes > 1), sum(d.adopted),
                sum(d.person_id IS NOT NULL AND d.person_id <> ''), sum(({former}) IS NOT NULL),
                sum(d.match_rule IS NULL OR d.match_rule NOT IN ('', '{NOBODY_ASKED}'))
-             FROM delivery d INDEXED BY delivery_reported WHERE d.day {which} GROUP BY d.day, d.state, d.code"
+             FROM delivery d INDEXED BY {index} WHERE d.day {which} AND d.state {states} GROUP BY d.day, d.state, d.code"
         ))?;
-        let mut rows = statement.query(params_from_iter(values))?;
+        let mut rows = statement.query(params_from_iter(values.iter()))?;
         while let Some(row) = rows.next()? {
             add(row, days, &mut matched)?;
         }

@@ -48,8 +48,8 @@ pub(super) fn enlist(
     now_ms: i64,
 ) -> Result<usize, StoreError> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at, since)
-         SELECT call_key, ?2, 'due', coalesce(started_at, ?3), revision, ?3, ?3 FROM call WHERE call_key = ?1
+        "INSERT INTO delivery (call_key, destination, state, order_at, desired_revision, updated_at, since, day)
+         SELECT call_key, ?2, 'due', coalesce(started_at, ?3), revision, ?3, ?3, day FROM call WHERE call_key = ?1
          ON CONFLICT (call_key, destination) DO NOTHING",
     )?;
     let mut enlisted = 0;

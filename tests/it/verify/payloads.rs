@@ -185,7 +185,7 @@ fn without_checksums(path: &Path) {
     let ledger = Connection::open(path).expect("a ledger");
     ledger
         .execute_batch(
-            "DROP TRIGGER delivery_has_day; DROP TRIGGER delivery_keeps_day;
+            "DROP TRIGGER delivery_keeps_day;
              DROP INDEX delivery_due; DROP INDEX delivery_next; DROP INDEX delivery_dead; DROP INDEX delivery_listed;
              DROP INDEX delivery_reported; ALTER TABLE delivery DROP COLUMN match_verdict;
              ALTER TABLE delivery DROP COLUMN match_rule; ALTER TABLE delivery DROP COLUMN replay;
