@@ -43,7 +43,7 @@ impl DeliveryStore for SqliteStore {
                 }
                 freed += free(connection, &other, now_ms)?;
             }
-            freed += connection.execute(&format!("{FREE} lease_until < ?1"), [now_ms])?;
+            freed += connection.prepare_cached(&format!("{FREE} lease_until < ?1"))?.execute([now_ms])?;
             Ok((freed, died))
         });
         let (freed, died) = reclaimed.await?;
@@ -85,7 +85,7 @@ impl DeliveryStore for SqliteStore {
     async fn has_suspects(&self, destination: &str, now_ms: i64) -> Result<bool, StoreError> {
         let destination = destination.to_owned();
         self.read(move |connection| {
-            let sql = "SELECT EXISTS (SELECT 1 FROM delivery
+            let sql = "SELECT EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_suspect
                 WHERE destination = ?1 AND state = 'due' AND company > 0 AND next_at <= ?2)";
             Ok(connection.prepare_cached(sql)?.query_row(params![destination, now_ms], |row| row.get(0))?)
         })
@@ -364,7 +364,8 @@ const FREE: &str = "UPDATE delivery SET state = 'due', owner = NULL, fence = fen
 
 /// Takes everything out of the hands of `owner`; answers how many leases it had.
 fn free(connection: &Connection, owner: &str, now_ms: i64) -> Result<usize, StoreError> {
-    connection.execute("DELETE FROM file_in_hand WHERE owner = ?1", [owner])?;
-    connection.execute("UPDATE person_claim SET owner = '', at = ?1 WHERE owner = ?2", params![now_ms, owner])?;
-    Ok(connection.execute(&format!("{FREE} owner = ?2"), params![now_ms, owner])?)
+    connection.prepare_cached("DELETE FROM file_in_hand WHERE owner = ?1")?.execute([owner])?;
+    let release = "UPDATE person_claim SET owner = '', at = ?1 WHERE owner = ?2";
+    connection.prepare_cached(release)?.execute(params![now_ms, owner])?;
+    Ok(connection.prepare_cached(&format!("{FREE} owner = ?2"))?.execute(params![now_ms, owner])?)
 }
