@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
@@ -200,6 +201,8 @@ fn connect(path: &Path, flags: OpenFlags, disk: Option<&str>) -> rusqlite::Resul
         None => Connection::open_with_flags(path, flags)?,
     };
     connection.busy_handler(Some(waits_its_turn))?;
+    // Otherwise a statement is prepared anew each time that another value is bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
