@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
+use super::hands::Groups;
 use super::outcome::later;
 use super::{DeliverySummary, Engine, Event, Evidence, Route, backoff, counted, courtesy};
 use crate::destinations::{Destination, Doubles, Existing, Match, Outcome, Readiness, Record};
@@ -137,6 +138,8 @@ pub(super) struct Dispatcher<'a> {
     pub(super) adoptable: Adoptable,
     /// Lanes now in use; fewer while the remote is busy.
     pub(super) lanes: usize,
+    /// Of suspects.
+    groups: Groups,
     /// Windows in a row in which the remote had trouble.
     failures: u32,
     /// The last trouble.
@@ -163,6 +166,7 @@ impl<'a> Dispatcher<'a> {
             summary: DeliverySummary::default(),
             adoptable: Adoptable::default(),
             lanes: limits.lanes.max(1),
+            groups: Groups::default(),
             failures: 0,
             trouble: None,
             cool_until_ms: 0,
@@ -316,8 +320,11 @@ impl<'a> Dispatcher<'a> {
         let Some(_hands) = engine.hands.alone(engine.clock.as_ref(), &engine.stop).await else { return Ok(false) };
         let now_ms = engine.clock.now_ms();
         let lease_until_ms = later(now_ms, self.limits.lease);
-        let claimed = engine.store.claim_suspects(name, self.scope, parts, now_ms, lease_until_ms).await?;
-        self.window_if_any(claimed).await
+        let growth = self.groups.growth();
+        let claimed = engine.store.claim_suspects(name, self.scope, parts, growth, now_ms, lease_until_ms).await?;
+        let is_any = self.window_if_any(claimed).await?;
+        self.groups.survived();
+        Ok(is_any)
     }
 
     async fn window_if_any(&mut self, claimed: Vec<Claimed>) -> Result<bool, StoreError> {

@@ -10,6 +10,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Stop;
 use crate::clock::Clock;
+use crate::store::GROUP_DIVISOR;
 
 /// How long all others wait with who wants to be alone. What is in hand may take minutes where a remote is slow.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -41,6 +42,26 @@ impl Hands {
             }
         }
         None
+    }
+}
+
+/// How much larger the groups of suspects have become in this process: twice as large whenever it survived more than one
+/// death makes. So what one death left is tried as small as it must be, and what a hundred left is not tried one by one.
+/// After a further death the next process begins anew: no guilty one hides in company for long.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    survived: u32,
+}
+
+impl Groups {
+    pub fn survived(&mut self) {
+        self.survived = self.survived.saturating_add(1);
+    }
+
+    /// A factor for [`Suspicion::group`](crate::store::Suspicion::group).
+    pub fn growth(&self) -> u32 {
+        const SURVIVED_TO_DOUBLE: u32 = 2 * GROUP_DIVISOR;
+        1_u32.checked_shl(self.survived / SURVIVED_TO_DOUBLE).unwrap_or(u32::MAX)
     }
 }
 

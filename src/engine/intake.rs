@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt, stream};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::hands::Groups;
 use super::summary::{QUARANTINE_NAMED_MAX, SuspectFile};
 use super::workers::{Lost, Workers};
 use super::{Engine, Event, IntakeSummary};
@@ -101,16 +102,18 @@ pub async fn read_suspects(engine: &Engine, reading: &Reading, summary: &mut Int
     }
     let mut reader = Reader::new(engine, reading)?;
     suspects.sort_by_key(|one| (one.suspicion.deaths, std::cmp::Reverse(one.suspicion.company), one.day));
+    let mut groups = Groups::default();
     while let Some(first) = suspects.first() {
         if engine.stop.is_asked() || reader.summary.stopped.is_some() {
             break;
         }
         let (day, suspicion) = (first.day, first.suspicion);
-        let is_alike = |one: &&SuspectFile| one.day == day && one.suspicion.company == suspicion.company;
-        let group = suspects.iter().take(suspicion.company.max(1) as usize).take_while(is_alike).count();
+        let is_alike = |one: &&SuspectFile| one.day == day && one.suspicion == suspicion;
+        let group = suspects.iter().take(suspicion.group(groups.growth())).take_while(is_alike).count();
         let group = suspects.drain(..group).map(|one| one.raw).collect();
         let Some(_hands) = engine.hands.alone(engine.clock.as_ref(), &engine.stop).await else { break };
         reader.read(day, group).await?;
+        groups.survived();
     }
     summary.add(reader.summary);
     Ok(())

@@ -101,13 +101,14 @@ pub trait DeliveryStore: Send + Sync {
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError>;
 
-    /// Like [`DeliveryStore::claim`], for calls that a process died with: as few at once as their suspicion says. Nothing
-    /// else may be in this process's hands.
+    /// Like [`DeliveryStore::claim`], for calls that a process died with: as few at once as [`Suspicion::group`] says.
+    /// Nothing else may be in this process's hands.
     async fn claim_suspects(
         &self,
         destination: &str,
         scope: Option<&Scope>,
         parts: Parts,
+        growth: u32,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError>;

@@ -66,6 +66,18 @@ pub struct Suspicion {
     pub deaths: u32,
 }
 
+/// What a process died with is tried again in groups that are smaller by this: of 1,000, groups of 31, then alone.
+pub const GROUP_DIVISOR: u32 = 32;
+
+impl Suspicion {
+    /// How many that are as suspect may be in hand at once, where groups have become larger by `growth`. What was alone
+    /// with a death stays alone.
+    pub fn group(self, growth: u32) -> usize {
+        let growth = if self.deaths == 0 { growth.clamp(1, GROUP_DIVISOR) } else { 1 };
+        self.company.max(1).saturating_mul(growth) as usize
+    }
+}
+
 /// What intake made of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntakeResult {

@@ -40,12 +40,52 @@ async fn a_death_counts_once_and_also_after_the_lease_has_run_out() {
     assert_eq!(row(&next, "s").await.deaths, 1);
     assert!(!folder.path().join("calls.db-owner-dying").exists(), "its death is on the disk");
     assert!(claim(&next, 1, DAY_MS).await.is_empty(), "it is not handed out with others");
-    let suspects = next.claim_suspects(CRM, None, Parts::Head, DAY_MS, DAY_MS + LEASE_MS).await.expect("works");
+    let suspects = next.claim_suspects(CRM, None, Parts::Head, 1, DAY_MS, DAY_MS + LEASE_MS).await.expect("works");
     assert_eq!(suspects.len(), 1);
     // It was sent, and who sent it lives: whatever becomes of it, it is no suspect.
     next.settle(vec![again(&suspects[0], 0, IntentFate::Clear)], DAY_MS).await.expect("works");
     assert_eq!(row(&next, "s").await.deaths, 0);
     assert_eq!(claim(&next, 1, DAY_MS).await.len(), 1);
+}
+
+/// How many suspects are handed out at once, where groups have grown so far.
+async fn suspects(store: &SqliteStore, growth: u32) -> usize {
+    store.reclaim(DAY_MS).await.expect("works");
+    let lease_until_ms = DAY_MS + LEASE_MS;
+    store.claim_suspects(CRM, None, Parts::Head, growth, DAY_MS, lease_until_ms).await.expect("works").len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_of_suspects_grow_but_never_to_what_was_in_hand() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dying = open(folder.path(), "dying");
+    ingest(&dying, (0..70).map(|at| item(&format!("s{at}"), 100 + at, 1.0, 1)).collect()).await;
+    assert_eq!(claim(&dying, 70, 0).await.len(), 70);
+    kill(folder.path(), "dying", dying);
+    let next = open(folder.path(), "next");
+    assert_eq!(suspects(&next, 1).await, 2, "a 32nd of what was in hand");
+    assert_eq!(suspects(&next, 4).await, 8);
+    next.let_go(DAY_MS).await.expect("works");
+    assert_eq!(suspects(&next, u32::MAX).await, 64);
+    kill(folder.path(), "next", next);
+    let last = open(folder.path(), "last");
+    assert_eq!(suspects(&last, 1).await, 2, "after a death in company they begin as small as before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_alone_with_a_death_stays_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, count) in [("one", 1), ("two", 2)] {
+        let dying = open(folder.path(), name);
+        dying.reclaim(0).await.expect("works");
+        let more = (0..count).map(|at| item(&format!("{name}{at}"), 100 + at, 1.0, 1));
+        ingest(&dying, more.collect()).await;
+        assert_eq!(claim(&dying, 9, 0).await.len() as i64, count);
+        kill(folder.path(), name, dying);
+    }
+    let next = open(folder.path(), "next");
+    assert_eq!(suspects(&next, 32).await, 2, "those that died together");
+    assert_eq!(suspects(&next, 32).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,6 +129,28 @@ async fn what_kills_a_sync_every_night_is_found_after_a_few_nights() {
         assert!(nights <= 5, "it dies every night");
     }
     assert_eq!((nights, world.tasks().len()), (4, 2), "once together, three times alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guilty_call_does_not_hide_for_long_in_groups_that_grow() {
+    let world = World::new(KeyField::There).await;
+    world.contact("ada@example.com");
+    for evening in 0..2 {
+        for at in 60 * evening..60 * (evening + 1) {
+            let started = format!("2026-11-20T{:02}:{:02}:00", at / 60, at % 60);
+            let mut document = session(&format!("s{at:03}"), "ada@example.com", &started, 60);
+            document["discovered_signals"]["use_case"] = if at == 119 { "hemlock" } else { "quotes" }.into();
+            world.put(&format!("s{at:03}.json"), &document);
+        }
+        let killed = armed(world.sync_command(&[]), "crash=claim/after:1").await;
+        assert_eq!(killed, None, "it was killed with 60 calls in hand");
+    }
+    let mut deaths = 0;
+    while armed(world.sync_command(&[]), "poison=map:hemlock").await.is_none() {
+        deaths += 1;
+        assert!(deaths <= 4, "it is not found");
+    }
+    assert_eq!((deaths, world.tasks().len()), (4, 119), "once in a group that had grown, and three times alone");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use crate::model::{Digest, Revision};
 use crate::problem::{CALL_DAMAGED, DELIVERY_DAMAGED, Problem};
 use crate::redact::RedactedCall;
 use crate::store::checksum::of_target;
-use crate::store::{Claimed, Order, PriorIntent, Scope, StoreError};
+use crate::store::{Claimed, Order, PriorIntent, Scope, StoreError, Suspicion};
 
 /// Most JSON that one claim takes into memory, in bytes, unless a single call is larger.
 const CLAIM_BYTES_MAX: u64 = 24 * 1024 * 1024;
@@ -36,8 +36,8 @@ pub(super) struct Wish {
 pub(super) enum Which {
     /// Those that no process died with, in this order: those that a replay made due, or the others.
     Trusted { order: Order, replayed: bool },
-    /// All that a process died with.
-    Suspects,
+    /// What a process died with, in groups that have become larger by `growth`.
+    Suspects { growth: u32 },
 }
 
 /// A leased delivery that cannot be handed out.
@@ -66,9 +66,11 @@ pub(super) fn lease(connection: &Connection, wish: &Wish) -> Result<Vec<Result<L
     let (mut measure, mut take) = (connection.prepare_cached(BYTES)?, connection.prepare_cached(LEASE)?);
     let mut read = connection.prepare_cached(LEASED)?;
     let (mut leased, mut bytes) = (Vec::with_capacity(due.len()), 0u64);
-    let group = due.first().map_or(0, |(_, _, company)| *company);
-    for (delivery_id, key, company) in due {
-        if wish.which == Which::Suspects && (company != group || leased.len() >= group) {
+    let first = due.first().map(|(_, _, suspicion)| *suspicion).unwrap_or_default();
+    for (delivery_id, key, suspicion) in due {
+        if let Which::Suspects { growth } = wish.which
+            && (suspicion != first || leased.len() >= first.group(growth))
+        {
             break;
         }
         let measured = alone(measure.query_row(params![key, wish.whole], |row| row.get::<_, u64>(0)))?;
@@ -89,14 +91,14 @@ pub(super) fn lease(connection: &Connection, wish: &Wish) -> Result<Vec<Result<L
     Ok(leased)
 }
 
-/// Delivery, call and company of each, in order.
-fn due(connection: &Connection, wish: &Wish) -> Result<Vec<(i64, String, usize)>, StoreError> {
+/// Delivery, call and suspicion of each, in order.
+fn due(connection: &Connection, wish: &Wish) -> Result<Vec<(i64, String, Suspicion)>, StoreError> {
     let scope = wish.scope.as_ref();
     let is_walked = scope.map_or(Ok(true), |scope| scope::is_large(connection, scope))?;
     let (among, values) = if is_walked { scope::condition_of_each(scope, 6) } else { scope::condition(scope, 6) };
     // The least suspect first: however often processes are killed from outside, it is seldom the same call that is met.
     let (index, which, along) = match wish.which {
-        Which::Suspects => ("delivery_suspect", "d.company > 0", "d.deaths, d.company DESC, d.order_at, d.id"),
+        Which::Suspects { .. } => ("delivery_suspect", "d.company > 0", "d.deaths, d.company DESC, d.order_at, d.id"),
         Which::Trusted { order: Order::OldestFirst, .. } => {
             ("delivery_due", "d.company = 0", "d.replay, d.order_at, d.id")
         }
@@ -107,12 +109,12 @@ fn due(connection: &Connection, wish: &Wish) -> Result<Vec<(i64, String, usize)>
     // So that what is due is walked in its order and nothing is sorted.
     let by = if is_walked { format!("INDEXED BY {index}") } else { String::new() };
     let find = format!(
-        "SELECT d.id, d.call_key, d.company FROM delivery d {by}
+        "SELECT d.id, d.call_key, d.company, d.deaths FROM delivery d {by}
          WHERE d.destination = ?1 AND d.state = 'due' AND d.replay BETWEEN ?4 AND ?5 AND d.next_at <= ?2
            AND {which}{among} ORDER BY {along} LIMIT ?3"
     );
     let (first, last) = match wish.which {
-        Which::Suspects => (0, wish.began_ms),
+        Which::Suspects { .. } => (0, wish.began_ms),
         Which::Trusted { replayed: true, .. } => (1, wish.began_ms),
         Which::Trusted { replayed: false, .. } => (0, 0),
     };
@@ -121,7 +123,7 @@ fn due(connection: &Connection, wish: &Wish) -> Result<Vec<(i64, String, usize)>
     let mut statement = connection.prepare_cached(&find)?;
     let rows = statement.query_map(params_from_iter(all.into_iter().chain(values)), |row| {
         let key = String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();
-        Ok((row.get(0)?, key, row.get(2)?))
+        Ok((row.get(0)?, key, Suspicion { company: row.get(2)?, deaths: row.get(3)? }))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -73,11 +73,12 @@ impl DeliveryStore for SqliteStore {
         destination: &str,
         scope: Option<&Scope>,
         parts: Parts,
+        growth: u32,
         now_ms: i64,
         lease_until_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
         let (owner, destination, scope) = (self.owner_id().to_owned(), destination.to_owned(), scope.cloned());
-        let (which, began_ms) = (Which::Suspects, self.began_ms());
+        let (which, began_ms) = (Which::Suspects { growth }, self.began_ms());
         let (whole, count) = (parts == Parts::Whole, SUSPECTS_MAX);
         self.lease(Wish { destination, scope, owner, began_ms, count, which, whole, now_ms, lease_until_ms }).await
     }

@@ -7,10 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::model::RawRef;
 use crate::problem::CALL_KILLS;
-use crate::store::{DEATHS_MAX, StoreError, Suspicion};
-
-/// Suspects go on in groups that are smaller by this: of 1,000, groups of 31, then alone.
-const DIVISOR: u64 = 32;
+use crate::store::{DEATHS_MAX, GROUP_DIVISOR, StoreError, Suspicion};
 
 pub(super) fn note(connection: &Connection, owner: &str, source: &str, raws: &[RawRef]) -> Result<(), StoreError> {
     let mut insert = connection
@@ -77,23 +74,22 @@ pub(super) fn mourn(connection: &Connection, owner: &str, now_ms: i64) -> Result
         return Ok(());
     }
     tracing::warn!(owner, files, calls, "a process died with this in hand; it is tried again in smaller groups");
-    let group = (files + calls) / DIVISOR;
+    let group = (files + calls) / u64::from(GROUP_DIVISOR);
     connection.execute(
         "INSERT INTO file_suspect (source, url, version, company, deaths)
            SELECT source, url, version, max(?2, 1), ?3 FROM file_in_hand WHERE owner = ?1
          ON CONFLICT (source, url) DO UPDATE SET
-           company = CASE WHEN version = excluded.version THEN max(min(company / ?4, excluded.company), 1)
-             ELSE excluded.company END,
-           deaths = CASE WHEN version = excluded.version THEN min(deaths + excluded.deaths, ?5) ELSE excluded.deaths END,
+           company = CASE WHEN version = excluded.version THEN min(company, excluded.company) ELSE excluded.company END,
+           deaths = CASE WHEN version = excluded.version THEN min(deaths + excluded.deaths, ?4) ELSE excluded.deaths END,
            version = excluded.version",
-        params![owner, group, files == 1 && calls <= 1, DIVISOR, DEATHS_MAX],
+        params![owner, group, files == 1 && calls <= 1, DEATHS_MAX],
     )?;
     connection.execute("DELETE FROM file_in_hand WHERE owner = ?1", [owner])?;
     connection.execute(
         "UPDATE delivery SET deaths = deaths + ?3,
-           company = max(1, CASE company WHEN 0 THEN ?2 ELSE min(company / ?4, ?2) END)
+           company = max(1, CASE company WHEN 0 THEN ?2 ELSE min(company, ?2) END)
          WHERE owner = ?1 AND state = 'leased'",
-        params![owner, group, files == 0 && calls == 1, DIVISOR],
+        params![owner, group, files == 0 && calls == 1],
     )?;
     // A newer revision came meanwhile: it may be a harmless one.
     connection.execute(
