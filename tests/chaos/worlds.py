@@ -3,7 +3,7 @@
 A world knows each of its calls, its person and what the mapping makes of its newest revision; `oracle.py` compares."""
 import datetime, gzip, inspect, json, os, pathlib, shutil, sqlite3, sys, tempfile
 
-from program import Failed, Process, Simulator, environment, fetch, until
+from program import HANGS_S, Failed, Process, Simulator, environment, fetch, until
 
 # What nobody may find in a log: a card, a social security number, and the secrets of the environment.
 CARD, NUMBER, TOKEN = "4000 0012 3456 7899", "978-65-4329", "canary-token-7f3a91c2"
@@ -128,6 +128,10 @@ class World:
         process.url = process.answer().strip().rsplit(" ", 1)[-1]
         return process
 
+    def patience_s(self):
+        """How long a run may take: after a hundred deaths many calls go on in small groups, alone in hand."""
+        return HANGS_S + len(self.calls) / 40
+
     def why(self, name):
         process = self.start("why", name, "--json")
         process.wait()
@@ -232,14 +236,14 @@ class Org(World):
         self.sim.calm()
         for attempt in range(6):
             process = self.sync(arguments=["--json"])
-            code = process.wait()
+            code = process.wait(self.patience_s())
             if code == 0 and process.json()["delivery"]["waiting"] == 0 and not self.dead():
                 return
             if code not in (0, 1, 3):
                 raise Failed(f"a sync after the faults ends with {code}:\n{process.words()[-1500:]}")
             if attempt >= 1:
                 self.run.count("runs of `retry`")
-                self.start("retry", *self.source()).wait()
+                self.start("retry", *self.source()).wait(self.patience_s())
         raise Failed(f"no sync comes to an end:\n{process.answer()[:1500]}\n{process.words()[-1500:]}")
 
 
@@ -297,14 +301,14 @@ class Desk(World):
         self.sim.calm()
         for attempt in range(6):
             process = self.sync(arguments=["--json"])
-            code = process.wait()
+            code = process.wait(self.patience_s())
             if code == 0 and not self.dead():
                 return
             if code not in (0, 1, 3):
                 raise Failed(f"an upload after the faults ends with {code}:\n{process.words()[-1500:]}")
             if attempt >= 1:
                 self.run.count("runs of `retry`")
-                self.start("retry").wait()
+                self.start("retry").wait(self.patience_s())
         raise Failed(f"no upload comes to an end:\n{process.answer()[:1500]}\n{process.words()[-1500:]}")
 
 

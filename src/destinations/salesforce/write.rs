@@ -160,7 +160,19 @@ async fn send_records(place: &Place<'_>, writes: &[&Write], update: bool) -> Res
     let body: Value = read_json(&response, Effect::Write)?;
     let miscounted =
         || outcome::of_nonsense("Salesforce answers for more or fewer records than were sent", Effect::Write);
-    answers::read(&body, writes.len()).ok_or_else(miscounted)
+    let answers = answers::read(&body, writes.len()).ok_or_else(miscounted)?;
+    match writes.iter().zip(&answers).all(|(write, answer)| is_about(answer, write)) {
+        true => Ok(answers),
+        false => Err(outcome::of_nonsense("Salesforce answers for other records than were sent", Effect::Write)),
+    }
+}
+
+/// The results stand in the order of the records; the id of an updated record tells if they do not.
+fn is_about(answer: &RowAnswer, write: &Write) -> bool {
+    match (&answer.id, remote_id(write)) {
+        (Some(answered), Some(asked)) => short(answered) == short(asked),
+        _ => true,
+    }
 }
 
 /// The record and the error, if an update failed because something is gone and it is not told what.

@@ -1,5 +1,6 @@
 //! Tests of the destination as the engine uses it, against a scripted network.
 
+mod batches;
 mod flow;
 mod net;
 mod org;
