@@ -19,6 +19,11 @@ fn holds(words: &[&str]) {
 }
 
 #[test]
+fn what_is_killed_at_any_moment_loses_and_doubles_nothing() {
+    holds(&["kills", "--seed", "1"]);
+}
+
+#[test]
 fn a_process_that_is_ended_at_each_named_place_loses_and_doubles_nothing() {
     holds(&["places", "--seed", "1"]);
 }
@@ -46,6 +51,36 @@ fn asked_to_end_under_load_it_ends_soon_and_keeps_nothing() {
 #[test]
 fn a_clock_that_is_set_while_it_runs_loses_and_doubles_nothing() {
     holds(&["clock", "--seed", "1"]);
+}
+
+#[test]
+fn what_is_written_under_a_lost_answer_is_found_and_not_written_twice() {
+    holds(&["ambiguous", "--seed", "1"]);
+}
+
+#[test]
+fn each_row_of_a_batch_has_its_own_end() {
+    holds(&["partial", "--seed", "1"]);
+}
+
+#[test]
+fn a_session_that_ends_in_a_batch_loses_and_doubles_nothing() {
+    holds(&["expiry", "--seed", "1"]);
+}
+
+#[test]
+fn a_network_that_lies_or_stalls_loses_and_doubles_nothing() {
+    holds(&["network", "--seed", "1"]);
+}
+
+#[test]
+fn a_storm_of_refusals_is_met_with_few_requests_and_outlasted() {
+    holds(&["storms", "--seed", "1"]);
+}
+
+#[test]
+fn the_newest_revision_wins_in_whatever_order_files_come() {
+    holds(&["revisions", "--seed", "1"]);
 }
 
 #[test]
