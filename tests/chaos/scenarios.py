@@ -2,7 +2,7 @@
 and that number, so that one world can be repeated alone."""
 import collections
 
-import answers, disks, kills, names, places, stops, times, wires
+import answers, disks, kills, names, places, poison, stops, times, wires
 
 # What is done in a world; what must have occurred in all of them, or the run proved nothing; what comes before them.
 Scenario = collections.namedtuple("Scenario", "play holds before", defaults=(None, None))
@@ -19,6 +19,7 @@ SCENARIOS = {
     "ambiguous": Scenario(answers.ambiguous, answers.ambiguous_holds),
     "expiry": Scenario(answers.expiry, answers.expiry_holds),
     "partial": Scenario(answers.partial, answers.partial_holds),
+    "poison": Scenario(poison.poison, poison.poison_holds),
     "revisions": Scenario(times.revisions),
     "clock": Scenario(times.clock, times.clock_holds),
 }

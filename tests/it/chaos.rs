@@ -79,6 +79,11 @@ fn a_storm_of_refusals_is_met_with_few_requests_and_outlasted() {
 }
 
 #[test]
+fn files_and_calls_that_are_poison_have_their_reason_and_their_neighbours_are_delivered() {
+    holds(&["poison", "--seed", "1"]);
+}
+
+#[test]
 fn the_newest_revision_wins_in_whatever_order_files_come() {
     holds(&["revisions", "--seed", "1"]);
 }

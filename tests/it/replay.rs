@@ -14,7 +14,7 @@ use trunkline::store::{Claimed, Company, DeliveryStore, Order, Parts, ReadStore,
 use crate::support::session::session;
 use crate::support::world::{DAY, KeyField, World, text};
 
-const CALLS: usize = 300;
+const CALLS: usize = 1002;
 /// Every third call is a long one.
 const LONG: &str = "[salesforce.task]\nPriority = \"{% if call.duration_seconds > 1000 %}High{% endif %}\"\n";
 
@@ -140,7 +140,7 @@ async fn somebody_busy(world: &World) -> (SqliteStore, Claimed) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_another_process_a_replay_goes_in_small_steps_behind_what_that_one_has_in_hand() {
-    let world = delivered_day(KeyField::There, CALLS).await;
+    let world = delivered_day(KeyField::There, 300).await;
     let replayed = async |world: &World| {
         let (settled, began_ms) = (Arc::new(Settled::default()), world.clock.now_ms());
         let summary = world.rearmed(&everything(), settled.clone(), Stop::default()).await;
