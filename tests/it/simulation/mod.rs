@@ -12,6 +12,7 @@ mod run;
 mod troubles;
 mod world;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -100,7 +101,7 @@ fn stride() -> u64 {
 
 /// Runs a night once with each strike and once more the next seed, with and without the key in the org.
 fn each_strike(strikes: impl Fn((u64, u64)) -> Vec<Strike>) {
-    let (mut failed, mut runs) = (Vec::new(), 0);
+    let (mut failed, mut runs, mut errors) = (Vec::new(), 0, BTreeMap::<_, u64>::new());
     for has_key in [true, false] {
         let plan = Plan { classes: Some(Vec::new()), has_key: Some(has_key), ..Plan::of(1, 12) };
         let places = run(&Plan { strike: Some(Strike::None), ..plan.clone() }).places;
@@ -109,12 +110,13 @@ fn each_strike(strikes: impl Fn((u64, u64)) -> Vec<Strike>) {
             let plan = Plan { strike: Some(strike), ..plan.clone() };
             let report = run(&plan);
             runs += 1;
+            report.disk.errors.iter().for_each(|(what, count)| *errors.entry(*what).or_default() += count);
             if !report.wrong.is_empty() {
                 failed.push(format!("{strike:?}, key field {has_key}: {}", told(&plan, &report)));
             }
         }
     }
-    println!("{runs} nights");
+    println!("{runs} nights; {errors:?}");
     assert!(failed.is_empty(), "{} of {runs} nights failed\n\n{}", failed.len(), failed.join("\n\n"));
 }
 
@@ -174,7 +176,7 @@ const MAY_BE_NONE: [&str; 2] = [NONE_IN_THE_END, CONDEMNED];
 #[derive(Default)]
 struct Total {
     runs: u64,
-    figures: std::collections::BTreeMap<&'static str, u64>,
+    figures: BTreeMap<&'static str, u64>,
 }
 
 impl Total {
@@ -192,7 +194,7 @@ impl Total {
             ("power losses", world.power_losses),
             ("unsynced writes lost", disk.writes_lost),
             ("torn writes", disk.writes_torn),
-            ("errors of the disk", disk.errors),
+            ("errors of the disk", disk.errors.values().sum()),
             ("writes refused by a full disk", disk.refused_full),
             ("pauses", world.pauses),
             ("steps of the clock", world.clock_steps),
@@ -207,6 +209,9 @@ impl Total {
             ("outcomes unknown at first", ends.unknown_attempts as u64),
         ] {
             *self.figures.entry(name).or_default() += count;
+        }
+        for (what, count) in &disk.errors {
+            *self.figures.entry(what).or_default() += count;
         }
     }
 

@@ -90,11 +90,25 @@ type Told = Box<dyn Fn(usize, Blow)>;
 pub struct DiskFigures {
     pub syncs: u64,
     pub writes: u64,
-    pub errors: u64,
+    /// By what failed.
+    pub errors: BTreeMap<&'static str, u64>,
     pub refused_full: u64,
     pub writes_lost: u64,
     pub writes_torn: u64,
     pub blows_within: u64,
+}
+
+impl DiskFigures {
+    fn count_error(&mut self, code: Code) {
+        let what = match code {
+            ffi::SQLITE_IOERR_READ => "errors of reads",
+            ffi::SQLITE_IOERR_WRITE => "errors of writes",
+            ffi::SQLITE_IOERR_TRUNCATE => "errors of truncations",
+            ffi::SQLITE_IOERR_FSYNC => "errors of syncs",
+            _ => "errors of deletions",
+        };
+        *self.errors.entry(what).or_default() += 1;
+    }
 }
 
 pub struct Disk {
@@ -202,7 +216,7 @@ impl Disk {
                     self.figures.writes_lost += 1;
                     continue;
                 }
-                apply(&mut left, self.torn(change));
+                apply(&mut left, &self.torn(change));
             }
             self.ghosts.remove(&name);
             let fresh = Node { now: left.clone(), durable: Some(left), ..Node::default() };
@@ -264,7 +278,7 @@ impl Disk {
             self.blow = None;
             match blow {
                 Blow::Error => {
-                    self.figures.errors += 1;
+                    self.figures.count_error(code);
                     return Err(code);
                 }
                 Blow::Full => {
@@ -289,7 +303,7 @@ impl Disk {
 
     fn fails(&mut self, code: Code) -> Result<(), Code> {
         if self.ills.error > 0.0 && self.random.random_bool(self.ills.error) {
-            self.figures.errors += 1;
+            self.figures.count_error(code);
             return Err(code);
         }
         Ok(())
@@ -341,7 +355,7 @@ impl Disk {
             return Err(ffi::SQLITE_FULL);
         }
         let change = Change::Write(at, bytes.to_vec());
-        apply(&mut node.now, change.clone());
+        apply(&mut node.now, &change);
         node.changes.push(change);
         self.figures.writes += 1;
         Ok(())
@@ -350,8 +364,9 @@ impl Disk {
     fn truncate(&mut self, id: u64, length: usize) -> Result<(), Code> {
         self.step(id, ffi::SQLITE_IOERR_TRUNCATE)?;
         let node = self.alive(id, ffi::SQLITE_IOERR_TRUNCATE)?;
-        apply(&mut node.now, Change::Cut(length));
-        node.changes.push(Change::Cut(length));
+        let change = Change::Cut(length);
+        apply(&mut node.now, &change);
+        node.changes.push(change);
         Ok(())
     }
 
@@ -368,7 +383,7 @@ impl Disk {
             Ok(()) => {
                 let name_is_new = node.durable.is_none();
                 let durable = node.durable.get_or_insert_default();
-                changes.into_iter().for_each(|change| apply(durable, change));
+                changes.into_iter().for_each(|change| apply(durable, &change));
                 self.figures.syncs += 1;
                 if name_is_new {
                     // The folder is synced with it, and so is what was deleted there.
@@ -379,7 +394,7 @@ impl Disk {
             Err(code) => {
                 // Some arrived, the others count as clean although they did not.
                 if let Some(durable) = &mut node.durable {
-                    changes.into_iter().filter(|_| random.random_bool(0.5)).for_each(|change| apply(durable, change));
+                    changes.into_iter().filter(|_| random.random_bool(0.5)).for_each(|change| apply(durable, &change));
                 }
                 Err(code)
             }
@@ -493,15 +508,15 @@ impl Disk {
     }
 }
 
-fn apply(bytes: &mut Vec<u8>, change: Change) {
+fn apply(bytes: &mut Vec<u8>, change: &Change) {
     match change {
         Change::Write(at, new) => {
             if bytes.len() < at + new.len() {
                 bytes.resize(at + new.len(), 0);
             }
-            bytes[at..at + new.len()].copy_from_slice(&new);
+            bytes[*at..at + new.len()].copy_from_slice(new);
         }
-        Change::Cut(length) => bytes.resize(length.min(bytes.len()), 0),
+        Change::Cut(length) => bytes.truncate(*length),
     }
 }
 
