@@ -3,6 +3,7 @@ import contextlib, select, socket, ssl, threading, time
 
 from oracle import ends_well
 from program import ROOT, Failed
+from resolver import HOST, Resolver
 from worlds import Desk, Org
 
 # Invented once for this: an authority that the program is told to trust, and what it signed.
@@ -17,7 +18,11 @@ TROUBLES = {
     "other-host": "its certificate is for another host: check the address (it is for crm.example)",
     "self-signed": "its certificate is signed by nobody whom this machine trusts",
     "stalled": SLOW,
+    # With a resolver of our own.
+    "slow name": SLOW,
+    "moved name": "its certificate is signed by nobody whom this machine trusts",
 }
+OF_RESOLVER = ["slow name", "moved name"]
 PATIENCE_S = 3
 # The patience, one connection that was begun at its end (10 s), and what a busy machine adds.
 ENDS_S = 30
@@ -27,15 +32,15 @@ HANDSHAKE = 0x16
 class Listener:
     """Stands before a simulated system with a certificate, or accepts and says nothing."""
 
-    def __init__(self, port, certificate):
+    def __init__(self, port, certificate, host="localhost", at=("127.0.0.1", 0)):
         self.port, self.context = port, None
         if certificate != "stalled":
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(FIXTURES / f"{certificate}.pem", FIXTURES / "worthless-key.pem")
         # The first byte of each connection, and how many bytes came after a handshake.
         self.first, self.trusted_bytes = [], 0
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"https://localhost:{self.listener.getsockname()[1]}"
+        self.listener = socket.create_server(at, backlog=128)
+        self.url = f"https://{host}:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -80,7 +85,7 @@ class Listener:
 def names(run, index):
     """Nobody there by that name, or nobody to trust: the run ends soon, says why, sends nothing, and loses nothing."""
     rng = run.chance(index)
-    kinds = rng.sample(list(TROUBLES), len(TROUBLES))
+    kinds = rng.sample([kind for kind in TROUBLES if kind not in OF_RESOLVER], len(TROUBLES) - len(OF_RESOLVER))
     with Desk(run, rng, patience=PATIENCE_S, timeout=20) if index % 2 else Org(run, rng, key=index % 4 == 0, patience=PATIENCE_S) as world:
         for number in range(run.each):
             world.put(6)
@@ -92,15 +97,50 @@ def names(run, index):
                 if process.wait() != 0 or not good.trusted_bytes:
                     raise Failed(f"a sound certificate is not taken:\n{process.words()[-1500:]}")
                 run.count("runs by a sound certificate")
+        by_name(run, world)
         world.server = world.sim.url
         ends_well(world)
 
 
-def meet(run, world, kind):
+def by_name(run, world):
+    """A name that takes long to resolve, but not too long; one that takes too long; and one that leads elsewhere meanwhile."""
+    try:
+        resolver = Resolver(world.folder)
+    except PermissionError:
+        run.count("worlds without a resolver")
+        return
+    # The certificate of `other-host` is for this name.
+    with resolver, Listener(world.sim.at, "other-host", HOST) as good:
+        world.enter = resolver.enter
+        for trouble in OF_RESOLVER:
+            world.put(6)
+            resolver.delay_s, resolver.address, world.server = 1, "127.0.0.1", good.url
+            process = world.sync(env=TRUST)
+            if process.wait() != 0 or not resolver.asked:
+                raise Failed(f"by a name that takes a second to resolve, {resolver.asked} questions:\n{process.words()[-1500:]}")
+            run.count("runs by a name that takes a second")
+            world.put(6)
+            if trouble == "slow name":
+                resolver.delay_s = 25
+                meet(run, world, trouble)
+                continue
+            # The same name and port, at another address.
+            resolver.delay_s, resolver.address = 0, "127.0.0.2"
+            with Listener(world.sim.at, "self-signed", HOST, (resolver.address, good.listener.getsockname()[1])) as other:
+                meet(run, world, trouble, other)
+        world.enter = []
+
+
+def meet(run, world, kind, there=None):
+    """One run in this trouble, at a listener that is there already or at one of its own."""
     before, asked = settled(world), requests(world)
     with contextlib.ExitStack() as stack:
-        listener = None if kind == "no such name" else stack.enter_context(Listener(world.sim.at, kind))
-        world.server = listener.url if listener else "https://nobody.invalid"
+        listener = there
+        if kind == "no such name":
+            world.server = "https://nobody.invalid"
+        elif kind not in OF_RESOLVER:
+            listener = stack.enter_context(Listener(world.sim.at, kind))
+            world.server = listener.url
         began = time.monotonic()
         process = world.sync(env=TRUST)
         code = process.wait(ENDS_S)
@@ -136,4 +176,6 @@ def settled(world):
 
 
 def names_holds(run):
-    run.needs("runs by a sound certificate", run.total, *(part for kind in TROUBLES for part in (f"runs, {kind}", run.worlds)))
+    run.needs("runs by a sound certificate", run.total, *(part for kind in TROUBLES if kind not in OF_RESOLVER for part in (f"runs, {kind}", run.worlds)))
+    if run.figures["worlds without a resolver"] < run.worlds:
+        run.needs(*(part for kind in OF_RESOLVER for part in (f"runs, {kind}", 1)))

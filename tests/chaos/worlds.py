@@ -50,6 +50,8 @@ class World:
         self.logs.mkdir()
         self.sim = Simulator(run.binary, words, self.folder)
         self.calls, self.processes, self.changes, self.room, self.before = {}, 0, 0, None, None
+        # What every program is started by.
+        self.enter = []
         # What every process is told besides, once the clock was set.
         self.proof = []
         self.server = self.sim.url
@@ -81,8 +83,7 @@ class World:
         told = " ".join(part for part in (proof, *self.proof, *self.run.off) if part)
         values = {"TRUNKLINE_PROOF": told, "TRUNKLINE_LOG": "trunkline=debug", **self.secrets(), **(env or {})}
         command = [self.run.binary, *arguments, "--config", self.config, "--store", self.ledger]
-        if self.room:
-            command = [*self.room.enter, *command]
+        command = [*(self.room.enter if self.room else self.enter), *command]
         return Process(command, environment(**values), self.folder, self.logs / f"{self.processes:05}.log", self.before)
 
     def set_clock(self, ms):
