@@ -48,6 +48,25 @@ async fn a_death_counts_once_and_also_after_the_lease_has_run_out() {
     assert_eq!(claim(&next, 1, DAY_MS).await.len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_whose_entry_fails_is_not_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dying = open(folder.path(), "dying");
+    ingest(&dying, vec![item("s", 100, 1.0, 1)]).await;
+    assert_eq!(claim(&dying, 1, 0).await.len(), 1);
+    kill(folder.path(), "dying", dying);
+    let next = open(folder.path(), "next");
+    let raw = rusqlite::Connection::open(folder.path().join("calls.db")).expect("a database");
+    // As a disk may fail in mid-transaction, after the death was counted.
+    let fails = "CREATE TRIGGER fails BEFORE UPDATE OF owner ON delivery BEGIN SELECT RAISE(ABORT, 'no'); END";
+    raw.execute_batch(fails).expect("works");
+    assert!(next.reclaim(DAY_MS).await.is_err());
+    assert_eq!(row(&next, "s").await.deaths, 0, "it was rolled back");
+    raw.execute_batch("DROP TRIGGER fails").expect("works");
+    next.reclaim(DAY_MS).await.expect("works");
+    assert_eq!(row(&next, "s").await.deaths, 1, "its lock file told it again");
+}
+
 /// How many suspects are handed out at once, where groups have grown so far.
 async fn suspects(store: &SqliteStore, growth: u32) -> usize {
     store.reclaim(DAY_MS).await.expect("works");

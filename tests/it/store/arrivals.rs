@@ -145,3 +145,20 @@ async fn a_revisions_number_that_decays_stops_no_neighbour() {
     let revisions: Vec<Revision> = claim(&store, 2, 0).await.iter().map(|one| one.revision).collect();
     assert_eq!(revisions, [Revision(4), Revision(1)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_counts_as_seen_by_a_run_only_within_its_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    let mut keys = Vec::new();
+    for (id, seen_ms) in
+        [("before", 90), ("at its beginning", 100), ("in it", 150), ("under a clock that was ahead", 900)]
+    {
+        let one = item(id, 100, 1.0, 1);
+        keys.push(Call::new("sessions", id).key.clone());
+        store.ingest("sessions", &[CRM.to_owned()], &TimeZone::UTC, vec![one], seen_ms).await.expect("works");
+    }
+    let unseen = store.unseen(&keys, 100..200).await.expect("works");
+    let urls: Vec<&str> = unseen.iter().map(|file| file.url.as_str()).collect();
+    assert_eq!(urls, ["file:///sessions/before.json", "file:///sessions/under a clock that was ahead.json"]);
+}
