@@ -51,6 +51,10 @@ impl Ran {
 pub fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Where `scripts/coverage` asks what runs. Without it an instrumented program leaves a file where it stands.
+    if let Some(place) = std::env::var_os("LLVM_PROFILE_FILE") {
+        command.env("LLVM_PROFILE_FILE", place);
+    }
     command
 }
 
