@@ -108,6 +108,25 @@ async fn what_was_alone_with_a_death_stays_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_decays_of_a_suspicion_stops_no_neighbour() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dying = open(folder.path(), "dying");
+    ingest(&dying, (0..3).map(|at| item(&format!("s{at}"), 100 + at, 1.0, 1)).collect()).await;
+    assert_eq!(claim(&dying, 3, 0).await.len(), 3);
+    kill(folder.path(), "dying", dying);
+    let next = open(folder.path(), "next");
+    next.reclaim(DAY_MS).await.expect("works");
+    let raw = rusqlite::Connection::open(folder.path().join("calls.db")).expect("a database");
+    raw.execute_batch(
+        "UPDATE delivery SET deaths = 'x' WHERE id = 1; UPDATE delivery SET company = 1e300 WHERE id = 2",
+    )
+    .expect("works");
+    for _ in 0..3 {
+        assert_eq!(suspects(&next, 1).await, 1, "each is tried, and alone");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_is_not_brought_up_to_date_under_an_older_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let old = open(folder.path(), "old");

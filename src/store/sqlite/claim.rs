@@ -123,7 +123,9 @@ fn due(connection: &Connection, wish: &Wish) -> Result<Vec<(i64, String, Suspici
     let mut statement = connection.prepare_cached(&find)?;
     let rows = statement.query_map(params_from_iter(all.into_iter().chain(values)), |row| {
         let key = String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();
-        Ok((row.get(0)?, key, Suspicion { company: row.get(2)?, deaths: row.get(3)? }))
+        // What has decayed there stands alone.
+        let suspicion = Suspicion { company: row.get(2).unwrap_or(1), deaths: row.get(3).unwrap_or(1) };
+        Ok((row.get(0)?, key, suspicion))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
