@@ -161,18 +161,19 @@ async fn send_records(place: &Place<'_>, writes: &[&Write], update: bool) -> Res
     let miscounted =
         || outcome::of_nonsense("Salesforce answers for more or fewer records than were sent", Effect::Write);
     let answers = answers::read(&body, writes.len()).ok_or_else(miscounted)?;
-    match writes.iter().zip(&answers).all(|(write, answer)| is_about(answer, write)) {
-        true => Ok(answers),
-        false => Err(outcome::of_nonsense("Salesforce answers for other records than were sent", Effect::Write)),
+    match is_out_of_order(writes, &answers) {
+        true => {
+            Err(outcome::of_nonsense("Salesforce answers in another order than that of the records", Effect::Write))
+        }
+        false => Ok(answers),
     }
 }
 
-/// The results stand in the order of the records; the id of an updated record tells if they do not.
-fn is_about(answer: &RowAnswer, write: &Write) -> bool {
-    match (&answer.id, remote_id(write)) {
-        (Some(answered), Some(asked)) => short(answered) == short(asked),
-        _ => true,
-    }
+/// Results stand in the order of the records. They do not where one names an updated record at another one's place.
+fn is_out_of_order(writes: &[&Write], answers: &[RowAnswer]) -> bool {
+    let asked: HashSet<&str> = writes.iter().filter_map(|write| remote_id(write)).map(short).collect();
+    let mut named = writes.iter().zip(answers).filter_map(|(write, answer)| remote_id(write).zip(answer.id.as_deref()));
+    named.any(|(own, named)| short(own) != short(named) && asked.contains(short(named)))
 }
 
 /// The record and the error, if an update failed because something is gone and it is not told what.
