@@ -83,6 +83,7 @@ impl SqliteStore {
         // Locks are files beside the ledger: two names of one ledger must lead to the same ones.
         let path = &canonical(path)?;
         let mut connection = connect_to_write(path).map_err(|error| at(path, error))?;
+        begin_log_anew(&mut connection)?;
         schema::migrate(&mut connection, path).map_err(|error| at(path, error))?;
         proof::reached("open ledger", Step::Within);
         let owner = Owner::register(path, owner_id)?;
@@ -172,6 +173,19 @@ fn connect_to_write(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
     connection.pragma_update(None, "cache_size", -CACHE_KB)?;
     Ok(connection)
+}
+
+/// Moves what a process left in the log into the main file, so that the first commit begins a new log. After a sync that
+/// failed, the system shows what was written and may never write it to the disk: whatever is committed behind it in the same
+/// log would go with it when the power fails.
+fn begin_log_anew(connection: &mut Connection) -> rusqlite::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    connection.busy_timeout(PATIENCE)?;
+    let is_busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    if is_busy {
+        tracing::debug!("another process reads the log; it goes on");
+    }
+    connection.busy_handler(Some(waits_its_turn))
 }
 
 /// What stands later than now was noted by a clock that was ahead. Nothing was sent later than now, and no pause is as
