@@ -83,7 +83,7 @@ impl SqliteStore {
         // Locks are files beside the ledger: two names of one ledger must lead to the same ones.
         let path = &canonical(path)?;
         let mut connection = connect_to_write(path).map_err(|error| at(path, error))?;
-        begin_log_anew(&mut connection)?;
+        begin_log_anew(&mut connection).map_err(|error| at(path, error.into()))?;
         schema::migrate(&mut connection, path).map_err(|error| at(path, error))?;
         proof::reached("open ledger", Step::Within);
         let owner = Owner::register(path, owner_id)?;

@@ -6,6 +6,7 @@
 mod bucket;
 mod day;
 mod disk;
+mod log;
 mod machine;
 mod oracle;
 mod run;
