@@ -20,6 +20,16 @@ fn kill(folder: &std::path::Path, name: &str, store: SqliteStore) {
     fs::write(folder.join(format!("calls.db-owner-{name}")), "").expect("a writable folder");
 }
 
+/// A process takes so many new calls in hand, and nothing else, and is killed.
+async fn die_with(folder: &std::path::Path, name: &str, count: usize) {
+    let dying = open(folder, name);
+    dying.reclaim(0).await.expect("works");
+    let calls = (0..count).map(|at| item(&format!("{name} {at}"), 100 + at as i64, 1.0, 1));
+    ingest(&dying, calls.collect()).await;
+    assert_eq!(claim(&dying, count, 0).await.len(), count);
+    kill(folder, name, dying);
+}
+
 async fn row(store: &SqliteStore, id: &str) -> DeliveryRow {
     let rows = store.deliveries(&DeliveryFilter::default()).await.expect("a store that works");
     rows.into_iter().find(|row| row.source_id == id).expect("a delivery")
@@ -28,43 +38,37 @@ async fn row(store: &SqliteStore, id: &str) -> DeliveryRow {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_death_counts_once_and_also_after_the_lease_has_run_out() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dying = open(folder.path(), "dying");
-    ingest(&dying, vec![item("s", 100, 1.0, 1)]).await;
-    assert_eq!(claim(&dying, 1, 0).await.len(), 1);
-    kill(folder.path(), "dying", dying);
+    die_with(folder.path(), "dying", 1).await;
     // The next one comes with the next night.
     let next = open(folder.path(), "next");
     for _ in 0..3 {
         next.reclaim(DAY_MS).await.expect("works");
     }
-    assert_eq!(row(&next, "s").await.deaths, 1);
+    assert_eq!(row(&next, "dying 0").await.deaths, 1);
     assert!(!folder.path().join("calls.db-owner-dying").exists(), "its death is on the disk");
     assert!(claim(&next, 1, DAY_MS).await.is_empty(), "it is not handed out with others");
     let suspects = next.claim_suspects(CRM, None, Parts::Head, 1, DAY_MS, DAY_MS + LEASE_MS).await.expect("works");
     assert_eq!(suspects.len(), 1);
     // It was sent, and who sent it lives: whatever becomes of it, it is no suspect.
     next.settle(vec![again(&suspects[0], 0, IntentFate::Clear)], DAY_MS).await.expect("works");
-    assert_eq!(row(&next, "s").await.deaths, 0);
+    assert_eq!(row(&next, "dying 0").await.deaths, 0);
     assert_eq!(claim(&next, 1, DAY_MS).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_death_whose_entry_fails_is_not_forgotten() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dying = open(folder.path(), "dying");
-    ingest(&dying, vec![item("s", 100, 1.0, 1)]).await;
-    assert_eq!(claim(&dying, 1, 0).await.len(), 1);
-    kill(folder.path(), "dying", dying);
+    die_with(folder.path(), "dying", 1).await;
     let next = open(folder.path(), "next");
     let raw = rusqlite::Connection::open(folder.path().join("calls.db")).expect("a database");
     // As a disk may fail in mid-transaction, after the death was counted.
     let fails = "CREATE TRIGGER fails BEFORE UPDATE OF owner ON delivery BEGIN SELECT RAISE(ABORT, 'no'); END";
     raw.execute_batch(fails).expect("works");
     assert!(next.reclaim(DAY_MS).await.is_err());
-    assert_eq!(row(&next, "s").await.deaths, 0, "it was rolled back");
+    assert_eq!(row(&next, "dying 0").await.deaths, 0, "it was rolled back");
     raw.execute_batch("DROP TRIGGER fails").expect("works");
     next.reclaim(DAY_MS).await.expect("works");
-    assert_eq!(row(&next, "s").await.deaths, 1, "its lock file told it again");
+    assert_eq!(row(&next, "dying 0").await.deaths, 1, "its lock file told it again");
 }
 
 /// How many suspects are handed out at once, where groups have grown so far.
@@ -77,10 +81,7 @@ async fn suspects(store: &SqliteStore, growth: u32) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_of_suspects_grow_but_never_to_what_was_in_hand() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dying = open(folder.path(), "dying");
-    ingest(&dying, (0..70).map(|at| item(&format!("s{at}"), 100 + at, 1.0, 1)).collect()).await;
-    assert_eq!(claim(&dying, 70, 0).await.len(), 70);
-    kill(folder.path(), "dying", dying);
+    die_with(folder.path(), "dying", 70).await;
     let next = open(folder.path(), "next");
     assert_eq!(suspects(&next, 1).await, 2, "a 32nd of what was in hand");
     assert_eq!(suspects(&next, 4).await, 8);
@@ -94,14 +95,8 @@ async fn groups_of_suspects_grow_but_never_to_what_was_in_hand() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_alone_with_a_death_stays_alone() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (name, count) in [("one", 1), ("two", 2)] {
-        let dying = open(folder.path(), name);
-        dying.reclaim(0).await.expect("works");
-        let more = (0..count).map(|at| item(&format!("{name}{at}"), 100 + at, 1.0, 1));
-        ingest(&dying, more.collect()).await;
-        assert_eq!(claim(&dying, 9, 0).await.len() as i64, count);
-        kill(folder.path(), name, dying);
-    }
+    die_with(folder.path(), "one", 1).await;
+    die_with(folder.path(), "two", 2).await;
     let next = open(folder.path(), "next");
     assert_eq!(suspects(&next, 32).await, 2, "those that died together");
     assert_eq!(suspects(&next, 32).await, 1);
@@ -110,10 +105,7 @@ async fn what_was_alone_with_a_death_stays_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_decays_of_a_suspicion_stops_no_neighbour() {
     let folder = tempfile::tempdir().expect("a folder");
-    let dying = open(folder.path(), "dying");
-    ingest(&dying, (0..3).map(|at| item(&format!("s{at}"), 100 + at, 1.0, 1)).collect()).await;
-    assert_eq!(claim(&dying, 3, 0).await.len(), 3);
-    kill(folder.path(), "dying", dying);
+    die_with(folder.path(), "dying", 3).await;
     let next = open(folder.path(), "next");
     next.reclaim(DAY_MS).await.expect("works");
     let raw = rusqlite::Connection::open(folder.path().join("calls.db")).expect("a database");
