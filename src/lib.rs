@@ -10,6 +10,7 @@ pub mod config;
 pub mod destinations;
 pub mod engine;
 pub mod map;
+pub mod memory;
 pub mod model;
 pub mod net;
 pub mod offload;

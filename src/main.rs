@@ -6,26 +6,8 @@ use trunkline::cli::{self, Cli, Output};
 /// Threads for reading files and the ledger. Each keeps a little memory, so there are few.
 const BLOCKING_THREADS_MAX: usize = 8;
 
-/// Keeps the allocator's memory small and the same, however long a run is.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn bound_the_allocator() {
-    /// Buffers above this go back to the system when they are freed. glibc raises its own threshold to the largest
-    /// buffer seen, after which one large file would keep its memory for good.
-    const MMAP_THRESHOLD_BYTES: i32 = 256 * 1024;
-    /// By default every thread gets a heap of its own, and each of them grows to what that thread once needed.
-    const HEAPS_MAX: i32 = 2;
-    for (parameter, value) in [(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES), (libc::M_ARENA_MAX, HEAPS_MAX)] {
-        // SAFETY: mallopt only sets a number of the allocator; no other thread runs yet.
-        let set = unsafe { libc::mallopt(parameter, value) };
-        debug_assert_eq!(set, 1, "glibc knows parameter {parameter}");
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn bound_the_allocator() {}
-
 fn main() -> anyhow::Result<()> {
-    bound_the_allocator();
+    trunkline::memory::bound();
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

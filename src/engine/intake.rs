@@ -14,6 +14,7 @@ use super::hands::Groups;
 use super::summary::{QUARANTINE_NAMED_MAX, SuspectFile};
 use super::workers::{Lost, Workers};
 use super::{Engine, Event, IntakeSummary};
+use crate::memory;
 use crate::problem::{self, Problem};
 use crate::proof::{self, Step};
 use crate::redact::redact;
@@ -344,6 +345,7 @@ impl<'a> Reader<'a> {
                     Taken::SourceFailed(problem) => self.summary.stopped = Some(problem),
                     Taken::Large(_) => {}
                 }
+                memory::give_back();
             }
             batch = next?;
             if let Some(problem) = batch.source_failed.take() {

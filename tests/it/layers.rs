@@ -11,13 +11,14 @@ use trunkline::sources::SOURCES;
 const LINES_MAX: usize = 600;
 
 /// What stands below all layers and may be used by each.
-const BELOW: &[&str] = &["proof", "offload"];
+const BELOW: &[&str] = &["proof", "offload", "memory"];
 
 /// Each folder or file of `src/` and what it may use, the lowest first. `problem` and `clock` stand beside `model`: they
 /// know nothing of anything.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("proof", &[]),
     ("offload", &[]),
+    ("memory", &[]),
     ("model", &[]),
     ("problem", &[]),
     ("clock", &[]),
