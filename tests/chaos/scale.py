@@ -324,7 +324,7 @@ def outage(run, rng, waiting, latency_ms, order):
         yesterday, today = world.now.date() - datetime.timedelta(days=1), world.now.date()
         world.put_on(yesterday, waiting)
         count = lambda state: world.read("SELECT count(*) FROM delivery WHERE state = ?", state)[0][0]
-        until("all wait", lambda: count("due") + count("leased") == waiting, seconds=1800, pause=1)
+        until("all wait", lambda: count("due") + count("leased") == waiting, seconds=600, pause=1)
         age = figure(process.url, 'trunkline_oldest_waiting_age_seconds{destination="salesforce"}')
         usable = figure(process.url, 'trunkline_destination_usable{destination="salesforce"}')
         if not all(age.values()) or any(usable.values()):
