@@ -202,6 +202,29 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_for_a_while_counts_and_waits_longer_each_time() {
+        let told = |sent: &Sent, outcome| {
+            let Decision { change, label, follow, .. } = decide(sent, outcome, 1_000, 0.5);
+            match change {
+                Change::Again { next_at_ms, counts, isolate, .. } => (next_at_ms, counts, isolate, label, follow),
+                other => panic!("{other:?}"),
+            }
+        };
+        let retry = |smaller, after| Outcome::Retry { after, problem: problem(ROW_LOCKED), smaller };
+        let unknown = || Outcome::Unknown { problem: problem(OUTCOME_UNKNOWN), settled: false };
+        let second = Sent { attempts: 1, ..sent() };
+        assert_eq!(told(&sent(), retry(false, None)), (1_500, true, false, "retry", Follow::Cool));
+        assert_eq!(told(&second, retry(false, None)), (2_000, true, false, "retry", Follow::Cool));
+        let asked = Some(Duration::from_secs(30));
+        assert_eq!(told(&second, retry(false, asked)), (31_000, true, false, "retry", Follow::Cool));
+        assert_eq!(told(&sent(), unknown()), (1_500, true, false, "unknown", Follow::Cool));
+        assert_eq!(told(&second, unknown()), (2_000, true, false, "unknown", Follow::Cool));
+        // In smaller company at once, and only the first time.
+        assert_eq!(told(&sent(), retry(true, None)), (1_000, true, true, "retry", Follow::Nothing));
+        assert_eq!(told(&second, retry(true, None)), (2_000, true, true, "retry", Follow::Nothing));
+    }
+
+    #[test]
     fn a_person_who_is_gone_is_matched_again_once() {
         let gone = || Outcome::Rematch { problem: problem(ROW_REFERENCE) };
         assert!(matches!(decide(&sent(), gone(), 0, 0.5).change, Change::Again { rematch: true, .. }));

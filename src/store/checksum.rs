@@ -161,6 +161,9 @@ mod tests {
         check(whose, none, head, tail, true);
         check(whose, none, head, None, false);
         check(whose, none, &other.head, tail, false);
+        assert!(none.is_none() && !Sums { head: None, ..sums }.is_none() && !sums.is_none());
+        let untold = prove(whose, none, head, None::<&[u8]>).map_err(|error| error.to_string());
+        assert!(untold.is_err_and(|text| text.contains("nothing proves it without its tail")));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use super::StoreError;
+use crate::memory;
 use crate::model::{Digest, Digester, Pieces, Turn};
 use crate::redact::RedactedCall;
 
@@ -23,6 +24,8 @@ const JSON_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// A larger tail is encoded as it is written, not as a whole.
 const PIECE_BYTES_MAX: usize = 1024 * 1024;
+/// After so much of a large tail, in bytes of JSON, what it was written from goes back to the system.
+const GIVE_BACK_BYTES: usize = 8 * 1024 * 1024;
 
 thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
@@ -79,7 +82,7 @@ impl Tail {
 }
 
 /// Writes the tail's JSON straight into the compressor and lets go of what is written, so that a call of many megabytes is
-/// not in memory twice. The JSON is that of [`Tail`].
+/// not in memory twice: neither here nor while the ledger stores what came of it. The JSON is that of [`Tail`].
 fn encode_large(head: &[u8], tail: Tail) -> std::io::Result<EncodedCall> {
     let mut digester = Digester::new();
     digester.update(head);
@@ -87,10 +90,17 @@ fn encode_large(head: &[u8], tail: Tail) -> std::io::Result<EncodedCall> {
     encoder.include_checksum(true)?;
     let mut tee = Tee { encoder, digester, bytes: 0 };
     tee.write_all(b"{\"turns\":[")?;
+    let mut given_back = 0;
     for (index, turn) in tail.turns.into_iter().enumerate() {
         tee.write_all(if index > 0 { b"," } else { b"" })?;
         serde_json::to_writer(&mut tee, &turn)?;
+        drop(turn);
+        if tee.bytes - given_back > GIVE_BACK_BYTES {
+            memory::give_back();
+            given_back = tee.bytes;
+        }
     }
+    memory::give_back();
     tee.write_all(b"],\"extra\":{")?;
     for (index, (name, value)) in tail.extra.into_iter().enumerate() {
         tee.write_all(if index > 0 { b"," } else { b"" })?;

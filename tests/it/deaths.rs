@@ -5,7 +5,9 @@ use std::fs;
 use std::process::Command;
 
 use trunkline::store::sqlite::SqliteStore;
-use trunkline::store::{DeliveryFilter, DeliveryRow, DeliveryStore, IntentFate, Parts, ReadStore, StoreError};
+use trunkline::store::{
+    DeliveryFilter, DeliveryRow, DeliveryStore, IntakeStore, IntentFate, Parts, ReadStore, StoreError,
+};
 
 use crate::store::{CRM, LEASE_MS, again, claim, ingest, item, open};
 use crate::support::binary::finish;
@@ -69,6 +71,34 @@ async fn a_death_whose_entry_fails_is_not_forgotten() {
     raw.execute_batch("DROP TRIGGER fails").expect("works");
     next.reclaim(DAY_MS).await.expect("works");
     assert_eq!(row(&next, "dying 0").await.deaths, 1, "its lock file told it again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_a_living_process_got_through_with_is_under_no_suspicion() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = item("read", 100, 1.0, 1);
+    let files = [file.raw.clone()];
+    let dying = open(folder.path(), "dying");
+    dying.take_in_hand("sessions", &files).await.expect("works");
+    kill(folder.path(), "dying", dying);
+    let next = open(folder.path(), "next");
+    next.reclaim(DAY_MS).await.expect("works");
+    let deaths = async || next.suspicions("sessions", &files).await.expect("works")[0].deaths;
+    assert_eq!(deaths().await, 1);
+    ingest(&next, vec![file]).await;
+    assert_eq!(deaths().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspect_comes_with_what_was_said_if_that_was_asked_for() {
+    for (parts, turns) in [(Parts::Head, 0), (Parts::Whole, 1)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        die_with(folder.path(), "dying", 1).await;
+        let next = open(folder.path(), "next");
+        next.reclaim(DAY_MS).await.expect("works");
+        let suspects = next.claim_suspects(CRM, None, parts, 1, DAY_MS, DAY_MS + LEASE_MS).await.expect("works");
+        assert_eq!(suspects.iter().map(|one| one.call.call().turns.len()).collect::<Vec<_>>(), [turns], "{parts:?}");
+    }
 }
 
 /// How many suspects are handed out at once, where groups have grown so far.

@@ -17,6 +17,26 @@ async fn due_deliveries_are_claimed_once_and_the_oldest_call_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_claim_takes_the_calls_that_fit_into_memory_together_and_a_larger_one_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    ingest(&store, ["one", "two", "three", "four"].into_iter().zip(1..).map(|(id, at)| item(id, at, 1.0, 1)).collect())
+        .await;
+    let ledger = rusqlite::Connection::open(folder.path().join("calls.db")).expect("a database");
+    let large = CallKey::from_source("sessions", "three");
+    // What a body comes to when it is read; a claim may come to 24 MiB.
+    let sizes =
+        "UPDATE call_body SET tail_bytes = 0, head_bytes = CASE call_key WHEN ?1 THEN 100 ELSE 12 END * 1048576";
+    assert_eq!(ledger.execute(sizes, [large.as_str()]).expect("works"), 4);
+    let mut claims = Vec::new();
+    for _ in 0..4 {
+        let claimed = claim(&store, 10, 0).await;
+        claims.push(claimed.into_iter().map(|one| one.call.call().source_id.clone()).collect::<Vec<_>>().join(" "));
+    }
+    assert_eq!(claims, ["one two", "three", "four", ""]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_scope_is_the_calls_of_one_folder_or_file_and_of_no_neighbour() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), "a");

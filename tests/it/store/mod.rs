@@ -13,7 +13,7 @@ use std::sync::{Arc, Barrier};
 use jiff::Timestamp;
 use jiff::civil::date;
 use jiff::tz::TimeZone;
-use trunkline::model::{Call, CallKey, Digest, Direction, Revision};
+use trunkline::model::{Call, CallKey, Digest, Direction, Revision, Role, Turn};
 use trunkline::problem::{Problem, RAW_EMPTY};
 use trunkline::redact::redact;
 use trunkline::sources::RawRef;
@@ -35,6 +35,7 @@ pub fn item(id: &str, started_s: i64, duration_s: f64, modified_s: i64) -> Intak
     let mut call = Call::new("sessions", id);
     call.started_at = Timestamp::from_second(started_s).ok();
     call.duration_s = Some(duration_s);
+    call.turns.push(Turn::new(Role::User, "Is it green?".to_owned(), None));
     let digest = Digest::of(format!("{id} {duration_s}").as_bytes());
     let fate = IntakeCall::of(redact(call), digest, Vec::new()).expect("a call that can be encoded");
     IntakeItem { raw: raw(id, modified_s), day: Some(date(2026, 11, 20)), fate: IntakeFate::Call(Box::new(fate)) }

@@ -172,3 +172,20 @@ async fn a_report_and_the_counts_are_what_the_listing_shows_after_every_step() {
         assert!(seen.borrow().contains(state), "no step had one that is {state}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_counts_as_ended_once_it_ended_and_no_other_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    let last = async |command, ended| store.last_run(command, ended).await.expect("works");
+    assert_eq!((last("sync", false).await, last("sync", true).await), (None, None));
+    let mut runs = Vec::new();
+    for (command, at_ms) in [("sync", 10), ("serve", 20), ("sync", 30)] {
+        runs.push(store.begin_run(command, at_ms).await.expect("works"));
+    }
+    store.end_run(runs[0], "{}", 40).await.expect("works");
+    assert_eq!((last("sync", false).await, last("sync", true).await), (Some(30), Some(10)));
+    assert_eq!((last("serve", false).await, last("serve", true).await), (Some(20), None));
+    store.end_run(runs[1], "{}", 50).await.expect("works");
+    assert_eq!((last("sync", true).await, last("serve", true).await), (Some(10), Some(20)));
+}
