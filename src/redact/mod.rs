@@ -53,3 +53,21 @@ impl RedactedCall {
 pub fn redact(call: Call) -> RedactedCall {
     RedactedCall { policy: POLICY_NONE.to_owned(), call }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Role;
+
+    #[test]
+    fn a_call_carries_its_policy_and_comes_back_whole_from_its_two_parts() {
+        let mut call = Call::new("sessions", "s1");
+        call.turns.push(Turn::new(Role::User, "Is it green?", None));
+        call.extra.insert("odd".into(), RawValue::from_string("1".into()).expect("JSON"));
+        let (head, turns, extra) = redact(call).split();
+        assert_eq!((head.policy(), turns.len(), extra.len()), (POLICY_NONE, 1, 1));
+        assert!(head.call().turns.is_empty() && head.call().extra.is_empty());
+        let whole = head.join(turns, extra);
+        assert_eq!((whole.policy(), whole.call().turns.len(), whole.call().extra.len()), (POLICY_NONE, 1, 1));
+    }
+}

@@ -49,11 +49,13 @@ async fn a_death_counts_once_and_also_after_the_lease_has_run_out() {
     assert_eq!(row(&next, "dying 0").await.deaths, 1);
     assert!(!folder.path().join("calls.db-owner-dying").exists(), "its death is on the disk");
     assert!(claim(&next, 1, DAY_MS).await.is_empty(), "it is not handed out with others");
+    assert!(next.has_suspects(CRM, DAY_MS).await.expect("works"));
     let suspects = next.claim_suspects(CRM, None, Parts::Head, 1, DAY_MS, DAY_MS + LEASE_MS).await.expect("works");
     assert_eq!(suspects.len(), 1);
     // It was sent, and who sent it lives: whatever becomes of it, it is no suspect.
     next.settle(vec![again(&suspects[0], 0, IntentFate::Clear)], DAY_MS).await.expect("works");
     assert_eq!(row(&next, "dying 0").await.deaths, 0);
+    assert!(!next.has_suspects(CRM, DAY_MS).await.expect("works"));
     assert_eq!(claim(&next, 1, DAY_MS).await.len(), 1);
 }
 

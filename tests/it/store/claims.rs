@@ -180,6 +180,24 @@ async fn a_person_is_made_by_one_process_and_by_nobody_while_it_is_uncertain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_clock_that_was_ahead_put_off_is_due_and_a_pause_of_today_lasts() {
+    const HOUR_MS: i64 = 3_600_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), "a");
+    for (id, at_ms) in [("next year", 8_760 * HOUR_MS), ("in an hour", HOUR_MS)] {
+        ingest(&store, vec![item(id, 100, 1.0, 1)]).await;
+        let one = claim(&store, 1, 0).await.remove(0);
+        assert_eq!(store.settle(vec![again(&one, at_ms, IntentFate::Clear)], 0).await.expect("works"), 1);
+    }
+    assert!(claim(&store, 10, 1000).await.is_empty());
+    store.forget_the_future(1000).await.expect("works");
+    let due =
+        async |now_ms| claim(&store, 10, now_ms).await.iter().map(|one| one.call.call().source_id.clone()).collect();
+    let (now, later): (Vec<String>, Vec<String>) = (due(1000).await, due(HOUR_MS).await);
+    assert_eq!((now, later), (vec!["next year".to_owned()], vec!["in an hour".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hold_keeps_its_beginning_and_a_retry_forgets_attempts() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), "a");

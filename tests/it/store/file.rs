@@ -90,6 +90,18 @@ async fn damage_is_told_and_never_delivered() {
     let claimed = claim(&store, 10, 0).await;
     assert_eq!(claimed.iter().map(|one| one.call.call().source_id.as_str()).collect::<Vec<_>>(), ["sound"]);
     assert_eq!(state_of(&store, "damaged").await, "dead");
+    let files = async || {
+        let files = store.to_reread("sessions").await.expect("works");
+        files.into_iter().map(|file| file.url).collect::<Vec<_>>()
+    };
+    assert_eq!(files().await, ["file:///sessions/damaged.json"]);
+    // Where only the delivery is damaged, its file has nothing to tell.
+    ingest(&store, vec![item("elsewhere", 300, 1.0, 1)]).await;
+    let raw = rusqlite::Connection::open(&path).expect("a database");
+    raw.execute("UPDATE delivery SET remote_id = '00Tother', remote_sum = 1 WHERE state = 'due'", ()).expect("works");
+    assert!(claim(&store, 10, 0).await.is_empty());
+    assert_eq!(state_of(&store, "elsewhere").await, "dead");
+    assert_eq!(files().await, ["file:///sessions/damaged.json"]);
     // New evidence takes the place of what is damaged.
     assert_eq!(ingest(&store, vec![item("damaged", 100, 2.0, 2)]).await, [IntakeResult::NewRevision]);
     let claimed = claim(&store, 10, 0).await;
