@@ -199,6 +199,9 @@ mod tests {
         let reject = || Outcome::Reject { problem: problem(ROW_VALIDATION) };
         assert_eq!(fate(&sent(), reject()), IntentFate::Clear);
         assert_eq!(fate(&open, reject()), IntentFate::Leave);
+        let hold = || Outcome::Hold { problem: problem(ROW_VALIDATION) };
+        assert_eq!(fate(&sent(), hold()), IntentFate::Clear);
+        assert_eq!(fate(&open, hold()), IntentFate::Leave);
     }
 
     #[test]
