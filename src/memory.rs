@@ -29,15 +29,17 @@ pub fn bound() {}
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn give_back() {}
 
+/// What this process has of its own, in KB.
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+pub(crate) fn own_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the status of this process");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line of the kernel");
+    line.trim().strip_suffix(" kB").and_then(|kb| kb.trim().parse().ok()).expect("a number")
+}
+
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
 mod tests {
     use super::*;
-
-    fn own_kb() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").expect("the status of this process");
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line of the kernel");
-        line.trim().strip_suffix(" kB").and_then(|kb| kb.trim().parse().ok()).expect("a number")
-    }
 
     #[test]
     fn what_is_free_below_a_small_value_that_stays_is_given_back() {

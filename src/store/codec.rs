@@ -239,6 +239,22 @@ mod tests {
         Ok(())
     }
 
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn what_a_large_call_was_written_from_is_given_back() -> Result<(), StoreError> {
+        const TURNS: usize = 100_000;
+        let before = memory::own_kb();
+        let mut call = Call::new("sessions", "s1");
+        call.turns.extend((0..TURNS).map(|_| Turn::new(crate::model::Role::User, "x".repeat(640), None)));
+        // What stands at the end of the heap holds all that is free below it.
+        let last = vec![1u8; 640];
+        assert!(memory::own_kb() > before + 60_000, "the turns are there");
+        let encoded = encode_call(crate::redact::redact(call))?;
+        assert!(memory::own_kb() < before + 30_000, "{} KB more", memory::own_kb().saturating_sub(before));
+        assert!(encoded.tail_bytes > TURNS * last.len());
+        Ok(())
+    }
+
     #[test]
     fn a_flipped_bit_is_an_error_wherever_it_is() -> Result<(), StoreError> {
         let encoded = encode_call(call())?;
