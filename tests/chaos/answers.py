@@ -1,4 +1,4 @@
-"""R5, R8, R9: answers that are lost, sessions that end, batches that fail in part."""
+"""Answers that are lost, sessions that end, batches that fail in part."""
 import collections, itertools
 
 from oracle import ends_well, judge, shortened
@@ -96,7 +96,7 @@ def ambiguous_holds(run):
     p50, p99 = (attempts[min(len(attempts) - 1, len(attempts) * part // 100)] for part in (50, 99))
     run.say(f"attempts until an unknown outcome was resolved: p50 {p50}, p99 {p99}, at most {attempts[-1]}")
     if p99 > 2:
-        raise Failed(f"R5: an unknown outcome takes {p99} attempts at p99, not 2 at most")
+        raise Failed(f"an unknown outcome takes {p99} attempts at p99, not 2 at most")
 
 
 def expiry(run, index):

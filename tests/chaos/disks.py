@@ -1,4 +1,4 @@
-"""R15: a full disk."""
+"""A full disk."""
 import resource, shutil, signal, sqlite3, sys, time
 
 from oracle import ends_well, figures

@@ -1,4 +1,4 @@
-"""R1: `kill -9` at random moments."""
+"""`kill -9` at random moments."""
 import time
 
 from oracle import ends_well

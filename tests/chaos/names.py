@@ -1,4 +1,4 @@
-"""R29: names that do not resolve, certificates that are not to be trusted, handshakes that stall."""
+"""Names that do not resolve, certificates that are not to be trusted, handshakes that stall."""
 import contextlib, select, socket, ssl, threading, time
 
 from oracle import ends_well

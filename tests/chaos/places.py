@@ -1,4 +1,4 @@
-"""R1: the process ends itself at every named place."""
+"""The process ends itself at every named place."""
 import collections, pathlib, signal
 
 from oracle import fresh, judge

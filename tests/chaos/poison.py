@@ -1,4 +1,4 @@
-"""R22: files that cannot be understood, and files and calls that kill whoever touches them, among many that are in order."""
+"""Files that cannot be understood, and files and calls that kill whoever touches them, among many that are in order."""
 import collections, gzip, json, time
 
 from oracle import ends_well

@@ -1,4 +1,4 @@
-"""R14, R26: processes that are stopped: beyond their lease, or by a supervisor."""
+"""Processes that are stopped: beyond their lease, or by a supervisor."""
 import signal, time
 
 from oracle import ends_well

@@ -1,4 +1,4 @@
-"""I4, R13: which evidence is newer, and a clock that steps."""
+"""Which evidence is newer, and a clock that steps."""
 import shutil, time
 
 from oracle import ends_well

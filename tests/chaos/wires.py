@@ -1,4 +1,4 @@
-"""R29, R7, R6: a network that lies, and a system that answers nothing but 429 or 503."""
+"""A network that lies, and a system that answers nothing but 429 or 503."""
 import signal, time
 
 from oracle import ends_well, figures

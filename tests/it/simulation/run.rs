@@ -16,7 +16,7 @@ use trunkline::sim::{call_data_api, harness};
 use super::day::{self, Day};
 use super::disk::{self, Blow, DiskFigures};
 use super::machine::{BESIDE, End, Machine, POLL, SERVE, SimHooks};
-use super::world::{Class, Figures, Loss, TrueTime, World};
+use super::world::{Class, Figures, Ill, Loss, TrueTime, World};
 use super::{oracle, troubles};
 
 /// The day on whose midnight every run begins.
@@ -35,6 +35,8 @@ pub struct Plan {
     pub has_key: Option<bool>,
     pub off: Option<Protection>,
     pub keeps_lines: bool,
+    /// The remote system that is ill until the quiet hours.
+    pub ill: Option<(&'static str, Ill)>,
     /// In place of a day: one night's sync, with exactly this going wrong.
     pub strike: Option<Strike>,
 }
@@ -52,7 +54,7 @@ pub enum Strike {
 
 impl Plan {
     pub fn of(seed: u64, calls: usize) -> Plan {
-        Plan { seed, calls, classes: None, has_key: None, off: None, keeps_lines: false, strike: None }
+        Plan { seed, calls, classes: None, has_key: None, off: None, keeps_lines: false, ill: None, strike: None }
     }
 }
 
@@ -113,6 +115,7 @@ async fn live(plan: &Plan, hooks: &Rc<SimHooks>) -> Report {
     let machine = Rc::new(Machine::new(Arc::clone(&world), Rc::clone(hooks), zone, end));
     troubles::hear_blows(&world);
     troubles::ill_remotes(&world);
+    world.fall_ill(plan.ill);
 
     if let Some(Strike::Request(number, loss)) = plan.strike {
         world.strike(Some((number, loss)));

@@ -12,7 +12,7 @@ use trunkline::sim::salesforce::{Fault, FaultKind};
 use super::disk::{self, Blow};
 use super::machine::{Machine, SERVE};
 use super::oracle;
-use super::world::{Class, SLOTS, World};
+use super::world::{API, Class, Ill, SLOTS, World};
 
 pub fn hear_blows(world: &Arc<World>) {
     let world = Arc::clone(world);
@@ -138,8 +138,8 @@ pub async fn outages(machine: Rc<Machine>) {
     }
     sleep(machine.world.gap(Duration::from_secs(4 * 3600))).await;
     machine.world.log(|| "[w] * the call-data API is down".to_owned());
-    machine.world.outage(true);
+    machine.world.fall_ill(Some((API, Ill::Down)));
     sleep(Duration::from_secs(2 * 3600)).await;
     machine.world.log(|| "[w] * the call-data API is up".to_owned());
-    machine.world.outage(false);
+    machine.world.fall_ill(None);
 }

@@ -1,5 +1,6 @@
 //! The world around the program: time, chance, a network that loses and delays, and what is remembered of it all.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,6 +61,31 @@ impl Class {
     ];
 }
 
+/// How a remote system answers that is of no use to anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ill {
+    Down,
+    /// It takes requests and answers none.
+    Silent,
+    /// Each answer is a page for people.
+    Gibberish,
+}
+
+impl Ill {
+    pub const ALL: [Ill; 3] = [Ill::Down, Ill::Silent, Ill::Gibberish];
+
+    async fn answer(self) -> Option<Response<Bytes>> {
+        match self {
+            Ill::Down => Some(refusal(503, "down")),
+            Ill::Silent => {
+                tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+                None
+            }
+            Ill::Gibberish => Some(Response::new("<html><body>Welcome</body></html>".into())),
+        }
+    }
+}
+
 /// Time as it is, which only the remote systems know.
 #[derive(Clone, Copy)]
 pub struct TrueTime {
@@ -103,7 +129,10 @@ struct Inner {
     paused_until: [Option<Instant>; SLOTS],
     /// The life that a slot is in; requests of an earlier one are not sent.
     life: [u64; SLOTS],
-    outage: bool,
+    /// The remote system that is ill.
+    ill: Option<(&'static str, Ill)>,
+    /// When a session was first read from the bucket, and first written at each remote system.
+    arrivals: BTreeMap<(&'static str, String), Instant>,
     quiet: bool,
     strike: Option<(u64, Loss)>,
     /// All words that the program told, for canaries.
@@ -140,7 +169,8 @@ impl World {
             lines: keeps_lines.then(Vec::new),
             paused_until: [None; SLOTS],
             life: [0; SLOTS],
-            outage: false,
+            ill: None,
+            arrivals: BTreeMap::new(),
             quiet: false,
             strike: None,
             told: String::new(),
@@ -175,7 +205,7 @@ impl World {
         let mut inner = self.lock();
         inner.quiet = true;
         inner.skew_ms = 0;
-        inner.outage = false;
+        inner.ill = None;
         inner.paused_until = [None; SLOTS];
     }
 
@@ -184,8 +214,27 @@ impl World {
         self.lock().strike = strike;
     }
 
-    pub fn outage(&self, outage: bool) {
-        self.lock().outage = outage;
+    /// From now on this remote system is ill, or none is.
+    pub fn fall_ill(&self, ill: Option<(&'static str, Ill)>) {
+        self.lock().ill = ill;
+    }
+
+    fn arrived(&self, host: &'static str, sessions: Vec<String>) {
+        let mut inner = self.lock();
+        for session in sessions {
+            inner.arrivals.entry((host, session)).or_insert_with(Instant::now);
+        }
+    }
+
+    /// How long each session took from the bucket to its first record at a remote system, in their order.
+    pub fn waits(&self, host: &'static str) -> BTreeMap<String, Duration> {
+        let arrivals = &self.lock().arrivals;
+        let of_host = arrivals.iter().filter(|((at, _), _)| *at == host);
+        let wait = |((_, session), written): (&(&str, String), &Instant)| {
+            let read = arrivals.get(&(BUCKET, session.clone()))?;
+            Some((session.clone(), *written - *read))
+        };
+        of_host.filter_map(wait).collect()
     }
 
     pub fn chance<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
@@ -456,29 +505,32 @@ async fn carry(
         world.count(|figures| figures.late += 1);
     }
     let authority = request.uri().authority().map_or_else(String::new, ToString::to_string);
-    let response = if BUCKET.ends_with(&authority) {
-        match world.has(Class::Network) && world.chance(|random| random.random_bool(0.01)) {
+    let host = [BUCKET, ORG].into_iter().find(|host| host.ends_with(&authority)).unwrap_or(API);
+    let ill = world.lock().ill.filter(|(whose, _)| *whose == host);
+    let written = if request.method() == Method::GET { Vec::new() } else { sessions.clone() };
+    let response = match (ill, host) {
+        (Some((_, ill)), _) => ill.answer().await,
+        (None, BUCKET) => match world.has(Class::Network) && world.chance(|random| random.random_bool(0.01)) {
             true => Some(refusal(503, "SlowDown")),
             false => Some(world.bucket.answer(&request)),
-        }
-    } else if ORG.ends_with(&authority) {
-        world.org.answer(request).await
-    } else if world.has(Class::Outage) && world.lock().outage {
-        Some(refusal(503, "down"))
-    } else {
-        world.api.answer(request).await
+        },
+        (None, ORG) => world.org.answer(request).await,
+        (None, _) => world.api.answer(request).await,
     };
+    if let Some(response) = response.as_ref().filter(|response| ill.is_none() && response.status().is_success()) {
+        world.arrived(host, if host == BUCKET { sessions_in(response.body()) } else { written });
+    }
     let Some(response) = response else {
         world.count(|figures| figures.cut_after_commit += 1);
-        world.log(|| format!("#{number} the connection ends {sessions}"));
+        world.log(|| format!("#{number} the connection ends {sessions:?}"));
         return;
     };
     let status = response.status().as_u16();
-    world.log(|| format!("#{number} -> {status} {sessions}, {} bytes", response.body().len()));
+    world.log(|| format!("#{number} -> {status} {sessions:?}, {} bytes", response.body().len()));
     tokio::time::sleep(fate.back).await;
     if fate.lost_back {
         world.count(|figures| figures.lost_after += 1);
-        world.log(|| format!("#{number} its answer is lost {sessions}"));
+        world.log(|| format!("#{number} its answer is lost {sessions:?}"));
         return;
     }
     // Nobody may be there to hear it.
@@ -490,7 +542,7 @@ fn told(request: &Request<Bytes>) -> String {
     let mut digest = DefaultHasher::new();
     request.body().hash(&mut digest);
     format!(
-        "{} {} {}, {} bytes ({:x})",
+        "{} {} {:?}, {} bytes ({:x})",
         request.method(),
         path.chars().take(120).collect::<String>(),
         sessions_in(request.body()),
@@ -500,7 +552,7 @@ fn told(request: &Request<Bytes>) -> String {
 }
 
 /// The sessions that a body tells of.
-fn sessions_in(body: &[u8]) -> String {
+fn sessions_in(body: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(body);
     let mut found: Vec<String> = Vec::new();
     for (at, _) in text.match_indices("Session ID: ").map(|(at, word)| (at + word.len(), word)) {
@@ -509,5 +561,5 @@ fn sessions_in(body: &[u8]) -> String {
     for (at, word) in text.match_indices("\"session_id\":\"") {
         found.push(text[at + word.len()..].chars().take_while(|c| *c != '"').collect());
     }
-    format!("{found:?}")
+    found
 }
