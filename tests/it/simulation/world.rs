@@ -74,14 +74,11 @@ pub enum Ill {
 impl Ill {
     pub const ALL: [Ill; 3] = [Ill::Down, Ill::Silent, Ill::Gibberish];
 
-    async fn answer(self) -> Option<Response<Bytes>> {
+    async fn answer(self) -> Response<Bytes> {
         match self {
-            Ill::Down => Some(refusal(503, "down")),
-            Ill::Silent => {
-                tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
-                None
-            }
-            Ill::Gibberish => Some(Response::new("<html><body>Welcome</body></html>".into())),
+            Ill::Down => refusal(503, "down"),
+            Ill::Silent => std::future::pending().await,
+            Ill::Gibberish => Response::new("<html><body>Welcome</body></html>".into()),
         }
     }
 }
@@ -226,15 +223,16 @@ impl World {
         }
     }
 
-    /// How long each session took from the bucket to its first record at a remote system, in their order.
-    pub fn waits(&self, host: &'static str) -> BTreeMap<String, Duration> {
+    /// How long each session took from the bucket to its first record at a remote system, the shortest first.
+    pub fn waits(&self, host: &'static str) -> Vec<Duration> {
         let arrivals = &self.lock().arrivals;
         let of_host = arrivals.iter().filter(|((at, _), _)| *at == host);
         let wait = |((_, session), written): (&(&str, String), &Instant)| {
-            let read = arrivals.get(&(BUCKET, session.clone()))?;
-            Some((session.clone(), *written - *read))
+            Some(*written - *arrivals.get(&(BUCKET, session.clone()))?)
         };
-        of_host.filter_map(wait).collect()
+        let mut waits: Vec<Duration> = of_host.filter_map(wait).collect();
+        waits.sort();
+        waits
     }
 
     pub fn chance<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
@@ -509,7 +507,7 @@ async fn carry(
     let ill = world.lock().ill.filter(|(whose, _)| *whose == host);
     let written = if request.method() == Method::GET { Vec::new() } else { sessions.clone() };
     let response = match (ill, host) {
-        (Some((_, ill)), _) => ill.answer().await,
+        (Some((_, ill)), _) => Some(ill.answer().await),
         (None, BUCKET) => match world.has(Class::Network) && world.chance(|random| random.random_bool(0.01)) {
             true => Some(refusal(503, "SlowDown")),
             false => Some(world.bucket.answer(&request)),
